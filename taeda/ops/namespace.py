@@ -1,0 +1,17 @@
+"""Where operators find each other: `F.exp(x)` is the bound operator.
+
+`taeda._bind` fills the namespace once the core is loaded; nothing may be read from it while the table is being built.
+Besides operators it carries the dtypes (`F.float32`) and the few functions of the core that composites need.
+"""
+
+from __future__ import annotations
+
+
+class Namespace:
+    """Plain attributes; a miss names the operator instead of Python's generic message."""
+
+    def __getattr__(self, name: str):
+        raise AttributeError(f"taeda has no operator or dtype named {name!r}")
+
+
+F = Namespace()

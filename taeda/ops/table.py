@@ -1,0 +1,305 @@
+"""The operator table: what an `OpDef` is, and the functions that register one.
+
+An entry states an operator once. The function, method, in-place and `out=` forms, the kernels, the gradient, the stub and the
+generated tests all come from it. This module imports nothing of the core, so that the table can be walked while building a
+wheel or cross-compiling.
+"""
+
+from __future__ import annotations
+
+from . import expr as E
+
+# -- dtype groups: codes, in the order of td_dtype ---------------------------------------------------------------------
+CODES = ("b1", "u8", "i8", "i16", "i32", "i64", "f16", "bf16", "f32", "f64", "c64", "c128")
+floating = ("f16", "bf16", "f32", "f64")
+integral = ("u8", "i8", "i16", "i32", "i64")
+numeric = integral + floating
+anything = ("b1", *numeric)
+discrete = ("b1", *integral)
+
+TABLE: dict[str, OpDef] = {}
+#: (alias, operator) pairs: further public names of one operator.
+ALIASES: dict[str, str] = {}
+
+
+class OpDef:
+    """One operator. Attributes are documented at the registering function of its kind."""
+
+    __slots__ = ("accepts", "aliases", "attrs", "display", "doc", "domain", "fn", "front", "function", "grad", "in_types", "inplace", "kind",
+                 "method", "name", "opcheck", "oracle", "out", "out_types", "params", "parent", "role", "samples", "slots",
+                 "to_float", "tolerance", "traits")  # fmt: skip
+
+    def __init__(self, name: str, kind: str, params: str, **attributes):
+        self.name, self.kind, self.params = name, kind, params
+        for slot in self.__slots__[:]:
+            if slot not in ("name", "kind", "params"):
+                setattr(self, slot, attributes.pop(slot, None))
+        if attributes:
+            raise TypeError(f"operator {name}: unknown attributes {sorted(attributes)}")
+        if name in TABLE:
+            raise ValueError(f"operator {name} is defined twice")
+        TABLE[name] = self
+        for alias in self.aliases or ():
+            ALIASES[alias] = name
+
+    def __repr__(self):
+        return f"<op {self.name}: {self.kind}>"
+
+    @property
+    def schema(self) -> str:
+        return f"({self.params})"
+
+    def parameters(self) -> list[tuple[str, str, str | None]]:
+        """(type, name, default text) of every parameter; the keyword-only marker is left out."""
+        found = []
+        for part in self.params.split(","):
+            text, _, default = part.strip().partition("=")
+            if text and text != "*":
+                kind, _, name = text.strip().rpartition(" ")
+                found.append((kind, name, default.strip() or None))
+        return found
+
+    # -- map and generate ------------------------------------------------------------------------------------------
+    def map_outputs(self, in_dtypes: tuple[str, ...], out_dtypes: tuple[str, ...]) -> tuple[tuple[str, E.Expr], ...]:
+        """The formula of every output over `load(j)` of the operands, for concrete storage dtypes."""
+        loads = [E.load(j, d) for j, d in enumerate(in_dtypes)]
+        compute = self._common(in_dtypes, out_dtypes)
+        loads = [E.cast(x, compute) if t == "p" else x for x, t in zip(loads, self.in_types)]
+        if self.kind == "generate":
+            compute = E.COMPUTE_OF[out_dtypes[0]]
+            results = self.fn(E.index(), *(E.cast(x, compute) if t == "T" else x for x, t in zip(loads, self.in_types)))
+        else:
+            results = self.fn(*loads)
+        if not isinstance(results, tuple):
+            results = (results,)
+        return tuple((d, E.cast(E.as_expr(e, compute), d)) for d, e in zip(out_dtypes, results, strict=True))
+
+    def _common(self, in_dtypes, out_dtypes) -> str:
+        for d, t in (*zip(in_dtypes, self.in_types), *zip(out_dtypes, self.out_types or "")):
+            if t == "T":
+                return E.COMPUTE_OF[d]
+        return E.COMPUTE_OF[out_dtypes[0]]
+
+    def map_spec(self, in_dtypes: tuple[str, ...], out_dtypes: tuple[str, ...]):
+        """The kernel of a map, generate or rows operator for concrete storage dtypes."""
+        return _spec(in_dtypes, self.map_outputs(in_dtypes, out_dtypes), "row")
+
+    def reduce_spec(self, in_dtype: str, out_dtype: str, form: str = "row", stage: str = "first"):
+        """The kernel of one run of a reduction; form "row" or "col"."""
+        return _spec((in_dtype,), self.reduce_outputs(in_dtype, out_dtype, stage), form)
+
+    def scan_spec(self, in_dtype: str, out_dtype: str):
+        """The kernel of a running reduction."""
+        return _spec((in_dtype,), self.reduce_outputs(in_dtype, out_dtype), "scan")
+
+    # -- reductions and scans --------------------------------------------------------------------------------------
+    def reduce_outputs(self, in_dtype: str, out_dtype: str, stage: str = "first") -> tuple[tuple[str, E.Expr], ...]:
+        """The reduction of one run. `stage` "next" folds the accumulators that an earlier run left."""
+        x = E.load(0, in_dtype)
+        kind = self.traits["kind"]
+        if stage == "first":
+            if kind in ("sum", "prod"):
+                wide = E.COMPUTE_OF[out_dtype]
+                if wide in E.FLOATS and x.dtype != "f64":
+                    x = E.cast(x, wide)
+            if self.fn is not None:
+                x = self.fn(x)
+        return ((out_dtype, E.cast(E.reduce(kind, x), out_dtype)),)
+
+    def accumulator(self, in_dtype: str, out_dtype: str) -> str:
+        """Storage dtype of the accumulators between the runs of one reduction."""
+        ((_, e),) = self.reduce_outputs(in_dtype, out_dtype)
+        while e.op in ("cast", "round_to"):
+            e = e.args[0]
+        return e.dtype
+
+    # -- gradients of map operators ----------------------------------------------------------------------------------
+    def gradient(self, operand: int) -> Gradient | None:
+        """The gradient wrt `operand` as a map operator of its own, or None where there is none. Map operators only."""
+        if self.grad is False or self.in_types[operand] not in "T" or "T" not in self.out_types:
+            return None
+        if self.out_types != "T" and self.grad is None:
+            return None
+        rule = self.grad[operand] if isinstance(self.grad, tuple) else self.grad
+        if rule is None and isinstance(self.grad, tuple):
+            return None
+        if callable(rule):
+
+            def formula(g, ins, outs):
+                everything = (*ins, *outs)
+                return rule(g, *everything[: rule.__code__.co_argcount - 1])
+        else:
+
+            def formula(g, ins, outs):
+                from .scalar import gradient
+
+                (found,) = gradient(self.fn(*ins), g, (ins[operand],))
+                return E.const(0, g.dtype) if found is None else found
+
+        n_in, n_out = len(self.in_types), len(self.out_types)
+        letters = "T" + self.in_types + self.out_types
+
+        def trace(compute, xs):
+            return E.as_expr(formula(xs[0], xs[1 : n_in + 1], xs[n_in + 1 :]), compute)
+
+        sample = [E.load(j, _LETTER_DTYPE.get(t, "f32")) for j, t in enumerate(letters)]
+        e = trace("f32", sample)
+        if e.op == "const" and e.attr == 0:
+            return None
+        read = E.loads(e)
+        needs = tuple((0, 0) if j == 0 else (1, j - 1) if j <= n_in else (2, j - 1 - n_in) for j in read)
+        if e is sample[0]:
+            return Gradient(None, needs)
+        name = f"{self.name}.grad{operand}"
+        if name in TABLE:
+            return Gradient(TABLE[name], needs)
+
+        def fn(*operands):
+            compute = next(x.dtype for x, j in zip(operands, read) if letters[j] == "T")
+            xs = [E.load(1000 + j, _LETTER_DTYPE.get(t, compute)) for j, t in enumerate(letters)]
+            for x, j in zip(operands, read):
+                xs[j] = x
+            result = trace(compute, xs)
+            if any(j >= 1000 for j in E.loads(result)):
+                raise AssertionError(f"{name}: the formula reads other operands for {compute} than for f32")
+            return result
+
+        types = "".join(letters[j] for j in read)
+        # A parameter computed by Python (letter p) stays one in the gradient; everything else may be a tensor or a number.
+        params = ", ".join(f"{'Number' if letters[j] == 'p' else 'Tensor|Number'} x{k}" for k, j in enumerate(read))
+        grad_op = OpDef(name, "map", params, fn=fn, in_types=types, out_types="T", accepts=floating, to_float=False, parent=(self.name, operand))
+        return Gradient(grad_op, needs)
+
+
+class Gradient:
+    """A gradient map operator (`op` None: the incoming gradient itself) and what it reads: (code, index) pairs with
+    code 0 the gradient, 1 an input, 2 an output."""
+
+    __slots__ = ("needs", "op")
+
+    def __init__(self, op: OpDef | None, needs: tuple[tuple[int, int], ...]):
+        self.op, self.needs = op, needs
+
+
+#: Dtype of an operand by its letter, where that is fixed.
+_LETTER_DTYPE = {"b": "b1", "i": "i64"}
+
+
+def _spec(inputs, outputs, form):
+    # The one import against the direction of the layers: a spec is plain data, and only executors ask for one.
+    from ..codegen.spec import KernelSpec
+
+    from .scalar import lower
+
+    roots = lower(*(e for _, e in outputs))
+    return KernelSpec(tuple(inputs), tuple((d, e) for (d, _), e in zip(outputs, roots)), form)
+
+
+def lookup(name: str) -> OpDef:
+    """The operator called `name`; gradient operators (`mul.grad0.grad1`) and families (`_pick_max.9`) are made on demand."""
+    op = TABLE.get(name)
+    if op is not None:
+        return op
+    base, _, last = name.rpartition(".")
+    if base in FAMILIES and last.isdigit():
+        return FAMILIES[base](int(last))
+    if last.startswith("grad") and last[4:].isdigit() and base:
+        found = lookup(base).gradient(int(last[4:]))
+        if found is not None and found.op is not None:
+            return found.op
+    raise KeyError(f"no operator is called {name!r}")
+
+
+#: Operators with a variable number of operands: name -> maker of the entry for n operands.
+FAMILIES: dict[str, object] = {}
+
+
+# -- registering -----------------------------------------------------------------------------------------------------------
+def pointwise(name, fn, *, types=None, params=None, grad=None, accepts=anything, to_float=False, method=True, function=True, inplace=None,
+              out=True, slots=(), aliases=(), front=None, role=None, oracle=None, domain=None, samples=None, tolerance=None, traits=None,
+              doc=""):  # fmt: skip
+    """A map operator: `fn` over the elements of its operands.
+
+    types: one letter an operand, then the outputs: `T` common promoted dtype, `b` bool, `i` int64, `p` a Python number held in the compute
+    dtype of T. grad: left out, the gradient is derived; False, there is none; a callable `(g, *inputs, *outputs)` or a tuple with one per
+    operand (None: not differentiable). accepts: dtype codes of T after promotion. to_float: integer T computes in the default float dtype.
+    front: a Python function with PyTorch's full signature that takes over when the arguments do not fit the schema.
+    oracle: NumPy expression text for the tests; domain: (low, high) of the samples, or one pair an operand.
+    """
+    count = fn.__code__.co_argcount
+    if types is None:
+        types = "T" * count + "->T"
+    ins, _, outs = types.partition("->")
+    if params is None:
+        params = "Tensor input" if count == 1 else "Tensor|Number input, Tensor|Number other"
+    if inplace is None:
+        inplace = method and outs == "T" and ins[0] == "T" and not name.startswith("_")
+    return OpDef(name, "map", params, fn=fn, in_types=ins, out_types=outs, grad=False if "T" not in outs else grad, accepts=accepts,
+                 to_float=to_float, method=method, function=function, inplace=inplace, out=out, slots=slots, aliases=aliases, front=front,
+                 role=role, oracle=oracle, domain=domain, samples=samples, tolerance=tolerance, traits=traits, doc=doc)  # fmt: skip
+
+
+def generate(name, fn, params, *, types="", accepts=anything, oracle=None, samples=None, doc=""):
+    """A generate operator: each element is a formula of its logical linear index and numbers (letters `T` in the output's compute dtype,
+    `i` int64, `d` float64). Always internal: the public creation functions are fronts over these."""
+    return OpDef(name, "generate", params, fn=fn, in_types=types, out_types="T", accepts=accepts, grad=False, method=False, function=False,
+                 oracle=oracle, samples=samples, doc=doc)  # fmt: skip
+
+
+def reduce_op(name, kind, *, pre=None, out="T", grad=None, accepts=anything, method=True, function=True, single=False, to_float=False,
+              front=None, role=None, aliases=(), oracle=None, samples=None, domain=None, doc=""):  # fmt: skip
+    """A reduction of `kind` (of `expr.REDUCE_KINDS`) over `pre(x)`. out: result dtype: `T` the input's, `acc` the input's but int64 for integers
+    and bool, `i` int64, `b` bool. single: at most one dimension (argmax). grad: a Python rule (see `structured`)."""
+    if single:
+        params = "Tensor input, int? dim=None, bool keepdim=False"
+    elif out in ("b", "i") or kind in ("max", "min"):
+        params = "Tensor input, int[]? dim=None, bool keepdim=False"
+    else:
+        params = "Tensor input, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None"
+    return OpDef(name, "reduce", params, fn=pre, in_types="T", out_types=out, grad=grad, accepts=accepts, to_float=to_float, method=method,
+                 function=function, front=front, role=role, aliases=aliases, oracle=oracle, samples=samples, domain=domain,
+                 traits={"kind": kind, "single": single}, doc=doc)  # fmt: skip
+
+
+def scan_op(name, kind, *, grad=None, accepts=anything, front=None, aliases=(), oracle=None, samples=None, doc=""):
+    """A running reduction (`sum` or `prod`) along one dimension."""
+    return OpDef(name, "scan", "Tensor input, int dim, *, dtype? dtype=None", in_types="T", out_types="acc", grad=grad, accepts=accepts, method=True,
+                 function=True, front=front, aliases=aliases, oracle=oracle, samples=samples, traits={"kind": kind}, doc=doc)  # fmt: skip
+
+
+def rows_op(name, fn, params, *, types, grad=None, accepts=floating, oracle=None, samples=None, doc=""):
+    """A row program: like a map, but `fn` may reduce along the last dimension (`expr.reduce`); an output marked `R` has one element a row.
+    Internal: composites call it where the reduced dimension is the last."""
+    ins, _, outs = types.partition("->")
+    return OpDef(name, "rows", params, fn=fn, in_types=ins, out_types=outs, grad=grad, accepts=accepts, to_float=False, method=False,
+                 function=False, oracle=oracle, samples=samples, doc=doc)  # fmt: skip
+
+
+def structured(name, kind, params, *, form=None, grad=None, accepts=None, method=True, function=True, inplace=False, slots=(), aliases=(),
+               front=None, role=None, out=False, oracle=None, samples=None, doc="", **traits):  # fmt: skip
+    """An operator that moves or combines elements: view, contract, gather, scatter, sort, nonzero, cat, copy.
+
+    grad is a Python rule, called with what its parameter names ask for: `g` (`g1`, ... further outputs), a schema parameter's name, `out`,
+    `<tensor>_shape`, `<tensor>_dtype`. It returns one gradient (or None) a tensor parameter, through operators only.
+    """
+    return OpDef(name, kind, params, grad=grad, accepts=accepts, method=method, function=function, inplace=inplace, slots=slots, aliases=aliases,
+                 front=front, role=role, out=out, oracle=oracle, samples=samples, traits={"form": form, **traits} if form else traits,
+                 doc=doc)  # fmt: skip
+
+
+def composite(*names, method=False, function=True, nn=False, out=False, aliases=(), grad=None, params=None, oracle=None, samples=None,
+              opcheck=True, slots=(), display=None, role=None):  # fmt: skip
+    """Marks a Python function as an operator that is a formula over others. Its signature is PyTorch's and is what users see.
+
+    method: also a method of Tensor (the first parameter is self). nn: found in `taeda.nn.functional`. out: takes `out=`.
+    grad (with params, the schema): the tape records the whole function as one node with this rule instead of its parts.
+    """
+
+    def register(fn):
+        name = names[0] if names else fn.__name__
+        OpDef(name, "composite", params or "", fn=fn, method=method, function=function, inplace=False, out=out, aliases=(*names[1:], *aliases),
+              grad=grad, oracle=oracle, samples=samples, opcheck=opcheck, slots=slots, display=display, role=role, traits={"nn": nn},
+              doc=fn.__doc__)  # fmt: skip
+        return fn
+
+    return register
