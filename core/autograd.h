@@ -10,7 +10,7 @@ namespace taeda {
 struct Op;
 struct Arg;
 struct Node;
-using NodeRef = nb::ref<Node>;
+using NodeRef = Ref<Node>;
 
 struct Edge { NodeRef node; uint32_t slot = 0; };
 
@@ -25,7 +25,7 @@ struct SavedTensor {
 
 // Base of everything on the tape. Python sees it as grad_fn.
 struct Node {
-  nb::intrusive_counter counter_;
+  Counter counter_;
   uint64_t sequence = 0;              // higher runs first
   std::vector<Edge> next;             // one per differentiable input, in parameter order
   struct Output { Dims sizes; DType dtype; PyObject *symbolic_shape; }; // meta of each forward output (gradient shapes)
@@ -35,6 +35,8 @@ struct Node {
   virtual std::string name() const = 0;                              // "MulBackward0"
   virtual std::vector<TensorRef> apply(std::vector<TensorRef> grads) = 0; // one per next edge; null = no gradient
   virtual void release() {}                                          // frees saved tensors
+  void set_self_py(PyObject *o) noexcept { counter_.set_self_py(o); }
+  PyObject *self_py() const noexcept { return counter_.self_py(); }
   void inc_ref() noexcept { counter_.inc_ref(); }
   void dec_ref() noexcept { if (counter_.dec_ref()) delete this; }
 };
@@ -45,7 +47,7 @@ struct AutogradMeta {
   NodeRef grad_fn;                    // null for leaves
   uint32_t output_nr = 0;
   TensorRef grad;
-  nb::ref<Node> accumulator;          // the leaf's AccumulateGrad while it is on a tape (owning side documented in autograd.cpp)
+  NodeRef accumulator;          // the leaf's AccumulateGrad while it is on a tape (owning side documented in autograd.cpp)
   std::vector<PyObject *> hooks;      // owned
   TensorRef base;                     // for a differentiable view: its base, so that in-place writes rebase history
   ~AutogradMeta();

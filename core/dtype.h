@@ -47,6 +47,7 @@ struct Scalar {
   // Writes the value as `d` at `out` (16 bytes suffice).
   void store(DType d, void *out) const;
   static Scalar load(DType d, const void *src);
+  bool fits(DType d) const; // false: the value lies outside the range of an integer or half type
 };
 
 // Result type over operands in PyTorch's three categories: tensors with dims, 0-d tensors, Python scalars.

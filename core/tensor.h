@@ -1,20 +1,14 @@
 // Storage and strided tensors. Strides and offsets are in elements; they are never negative.
 #pragma once
-#include <Python.h>
-#include <nanobind/intrusive/counter.h>
-#include <nanobind/intrusive/ref.h>
-
-#include <atomic>
 #include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "dtype.h"
+#include "ref.h"
 
 namespace taeda {
-
-namespace nb = nanobind;
 
 // ---- errors that become Python exceptions of PyTorch's types -----------------------------------------------------
 struct RuntimeFault : std::runtime_error { using runtime_error::runtime_error; };    // RuntimeError
@@ -74,27 +68,27 @@ std::string shape_text(const Dims &sizes);  // "[2, 3]"
 
 // ---- storage -----------------------------------------------------------------------------------------------------
 struct Storage {
-  std::atomic<uint32_t> refs{0};
+  uint32_t refs = 0;
   char *data = nullptr;
   size_t nbytes = 0;
   uint32_t version = 0;                       // bumped by every in-place write through any view
   bool resizable = true;
   void (*deleter)(void *ctx) = nullptr;       // NULL: td_free(data)
   void *ctx = nullptr;
-  void inc_ref() noexcept { refs.fetch_add(1, std::memory_order_relaxed); }
+  void inc_ref() noexcept { ++refs; }
   void dec_ref() noexcept;
 };
-using StorageRef = nb::ref<Storage>;
+using StorageRef = Ref<Storage>;
 StorageRef new_storage(size_t nbytes);        // uninitialised; throws MemoryFault
 
 // ---- tensor ------------------------------------------------------------------------------------------------------
 struct AutogradMeta;                          // autograd.h
 struct Tensor;
-using TensorRef = nb::ref<Tensor>;
+using TensorRef = Ref<Tensor>;
 
 // The one tensor object; Python's Tensor wraps it (identity is kept through the intrusive counter).
 struct Tensor {
-  nb::intrusive_counter counter_;
+  Counter counter_;
   Dims sizes, strides;
   int64_t offset = 0;                         // elements
   DType dtype = TD_F32;
@@ -110,13 +104,18 @@ struct Tensor {
   void inc_ref() noexcept { counter_.inc_ref(); }
   void dec_ref() noexcept { if (counter_.dec_ref()) delete this; }
   void set_self_py(PyObject *o) noexcept { counter_.set_self_py(o); }
-  PyObject *self_py() noexcept { return counter_.self_py(); }
+  PyObject *self_py() const noexcept { return counter_.self_py(); }
 
   size_t ndim() const { return sizes.size(); }
   int64_t numel() const { int64_t n = 1; for (auto s : sizes) n *= s; return n; }
   bool contiguous() const;                    // row-major
-  char *data() const { return storage->data + offset * (int64_t)itemsize(dtype); } // throws for traced tensors: use data_checked
+  char *data() const {                        // throws for a traced tensor
+    if (!storage) no_data();
+    return storage->data + offset * (int64_t)itemsize(dtype);
+  }
   bool requires_grad() const;                 // leaf flag or has a grad_fn (and dtype is floating/complex)
+ private:
+  [[noreturn]] static void no_data();
 };
 
 TensorRef empty(const Dims &sizes, DType dtype);                              // contiguous, uninitialised
@@ -141,6 +140,10 @@ Geometry unsqueeze_geometry(const Tensor &t, int64_t dim);
 Geometry diagonal_geometry(const Tensor &t, int64_t offset, int64_t dim1, int64_t dim2);
 Geometry unfold_geometry(const Tensor &t, int64_t dim, int64_t size, int64_t step);
 Geometry as_strided_geometry(const Tensor &t, const Dims &sizes, const Dims &strides, int64_t offset); // bounds-checked
+
+// ---- random state ------------------------------------------------------------------------------------------------
+// Takes `count` counters of the default generator; returns its seed and the first counter.
+td_rng rng_reserve(uint64_t count);
 
 // ---- Python side -------------------------------------------------------------------------------------------------
 extern PyTypeObject *tensor_type;             // set by bind_tensor
