@@ -1,0 +1,80 @@
+"""Kernel specs to IR text, and IR text to object code (the only module of the room that calls LLVM)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ..ops import expr as ex
+from . import spec as spec_
+from .cols import emit_col
+from .llvm import Module
+from .rows import emit_row
+from .scan import emit_scan
+from .spec import CodegenError, KernelFacts, KernelSpec
+from .target import Target
+
+_EMIT = {"row": emit_row, "col": emit_col, "scan": emit_scan}
+
+
+def lowered(spec: KernelSpec) -> KernelSpec:
+    """The spec over base nodes only: scalar primitives (exp, log, ...) replaced by their definitions."""
+    roots = tuple(root for _, root in spec.outputs)
+    if any(e.op == "prim" for e in ex.topological(*roots)):
+        from ..ops import scalar
+
+        roots = tuple(scalar.lower(*roots))
+        spec = replace(spec, outputs=tuple((code, root) for (code, _), root in zip(spec.outputs, roots)))
+    return spec
+
+
+def emit_kernel(module: Module, symbol: str, spec: KernelSpec) -> KernelFacts:
+    """Writes the functions of one kernel into `module`."""
+    spec = lowered(spec)
+    spec_.check(spec)
+    return _EMIT[spec.form](module, symbol, spec)
+
+
+def compile_kernels(specs: Mapping[str, KernelSpec], target: Target) -> tuple[bytes, dict[str, KernelFacts]]:
+    """One object file with the functions of every kernel, and the facts of each."""
+    module = Module(target)
+    facts = {symbol: emit_kernel(module, symbol, spec) for symbol, spec in specs.items()}
+    return compile_ir(module.text(), target), facts
+
+
+# -- LLVM --------------------------------------------------------------------------------------------------------------
+_lock = threading.Lock()
+_machines: dict[str, object] = {}
+
+
+def _machine(target: Target):
+    import llvmlite.binding as llvm
+
+    if target.name not in _machines:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+        _machines[target.name] = llvm.Target.from_triple(target.triple).create_target_machine(
+            cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="small"
+        )
+    return _machines[target.name]
+
+
+def compile_ir(text: str, target: Target, *, assembly: bool = False):
+    """Object bytes of an LLVM module's text (or its assembly, to read)."""
+    import llvmlite.binding as llvm
+
+    with _lock:
+        machine = _machine(target)
+        try:
+            module = llvm.parse_assembly(text)
+        except RuntimeError as error:
+            raise CodegenError(f"generated LLVM IR does not parse: {error}") from error
+        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+        passes = llvm.create_new_function_pass_manager()
+        passes.add_sroa_pass()
+        passes.add_simplify_cfg_pass()
+        for function in module.functions:
+            if not function.is_declaration:
+                passes.run(function, builder)
+        return machine.emit_assembly(module) if assembly else machine.emit_object(module)
