@@ -1,0 +1,1 @@
+"""Side-by-side measurements against PyTorch and JAX. Run: python -m benchmarks.run --help"""
