@@ -1,0 +1,61 @@
+"""Small argument helpers that several families share."""
+
+from __future__ import annotations
+
+from .namespace import F
+
+
+def wrap_dim(dim: int, ndim: int) -> int:
+    """`dim` counted from the front; a 0-d tensor accepts 0 and -1."""
+    limit = max(ndim, 1)
+    if not -limit <= dim < limit:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})")
+    return dim % limit
+
+
+def wrap_dims(dim, ndim: int) -> list[int]:
+    """Every reduced dimension from the front, ascending; None and () mean all."""
+    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
+        return list(range(ndim))
+    dims = sorted(wrap_dim(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim))
+    for a, b in zip(dims, dims[1:]):
+        if a == b:
+            raise RuntimeError(f"dim {a} appears multiple times in the list of dims")
+    return dims if ndim else []
+
+
+def ints(args) -> list:
+    """Sizes given as f(2, 3) or f((2, 3))."""
+    return list(args[0]) if len(args) == 1 and isinstance(args[0], (tuple, list)) else list(args)
+
+
+def product(sizes):
+    """Product of the sizes, symbolic ones included."""
+    n = 1
+    for s in sizes:
+        n = n * s
+    return n
+
+
+def reduced_count(shape, dim):
+    """How many elements each result of a reduction over `dim` (None: all) takes in."""
+    return product(shape[d] for d in wrap_dims(dim, len(shape)))
+
+
+def unreduce(g, shape, dim, keepdim):
+    """The gradient (or result) of a reduction with its reduced dimensions put back as size 1."""
+    if not keepdim and len(shape):
+        for d in wrap_dims(dim, len(shape)):
+            g = F.unsqueeze(g, d)
+    return g
+
+
+def pair(value, name: str, op: str, n: int = 2) -> list:
+    """`value` as n numbers: one number is repeated."""
+    if isinstance(value, (tuple, list)):
+        if len(value) == 1:
+            return list(value) * n
+        if len(value) != n:
+            raise RuntimeError(f"{op}(): {name} must be one number or {n}, got {len(value)}")
+        return list(value)
+    return [value] * n

@@ -1,0 +1,357 @@
+"""Reading and writing by index tensors, masks, and order."""
+
+from __future__ import annotations
+
+from .helpers import wrap_dim
+from .namespace import F
+from .table import composite, structured
+
+
+# -- gather ----------------------------------------------------------------------------------------------------------------
+def _index_gradient(g, input_shape, indices):
+    return F.index_put(F.zeros(input_shape, dtype=g.dtype), indices, g, True)
+
+
+structured("index", "gather", "Tensor input, Tensor?[] indices", form="index", grad=_index_gradient, method=False, function=False, role="index",
+           samples=lambda t: [((t(3, 4), [t.ints(2, high=3)]), {}), ((t(3, 4), [None, t.ints(2, 2, high=4)]), {}),
+                              ((t(3, 4), [t.ints(2, high=3), t.ints(2, high=4)]), {})],
+           oracle="lambda x, ix: x[tuple(slice(None) if i is None else i for i in ix)]", doc="NumPy's integer indexing; None keeps a dimension.")  # fmt: skip
+structured("gather", "gather", "Tensor input, int dim, Tensor index", form="along", role="gather",
+           grad=lambda g, input_shape, dim, index: F.scatter_add(F.zeros(input_shape, dtype=g.dtype), dim, index, g),
+           samples=lambda t: [((t(3, 4), 1, t.ints(3, 2, high=4)), {}), ((t(3, 4), 0, t.ints(2, 4, high=3)), {})],
+           oracle="lambda x, d, i: numpy.take_along_axis(x, i, d)", doc="input at index along one dimension.")  # fmt: skip
+structured("index_select", "gather", "Tensor input, int dim, Tensor index", form="select", role="index_select",
+           grad=lambda g, input_shape, dim, index: F.index_add(F.zeros(input_shape, dtype=g.dtype), dim, index, g),
+           samples=lambda t: [((t(3, 4), 1, t.ints(5, high=4)), {}), ((t(3, 4), 0, t.ints(2, high=3)), {}), ((t(3, 4), -1, t.ints(0, high=3)), {})],
+           oracle="lambda x, d, i: x.take(i, d)", doc="Whole slices of one dimension by an index vector.")  # fmt: skip
+
+
+def _take_from(g, dim, index):
+    return F.gather(g, dim, index)
+
+
+def _shape_like(x, shape):
+    """The leading part of x that a smaller index covers (scatter reads src only there)."""
+    for d, n in enumerate(shape):
+        if x.shape[d] is not n and x.shape[d] != n:
+            x = F.slice(x, d, 0, n, 1)
+    return x
+
+
+# -- scatter: out of place with an in-place twin ----------------------------------------------------------------------------
+def _scatter_set_gradient(g, dim, index, src_shape):
+    source = F.gather(g, dim, index)
+    if tuple(src_shape) != tuple(index.shape):
+        source = _grow(source, src_shape)
+    return F._scatter(g, dim, index, F.zeros(index.shape, dtype=g.dtype)), source
+
+
+def _grow(x, shape):
+    """x in the leading corner of zeros of `shape`."""
+    for d, n in enumerate(shape):
+        if x.shape[d] != n:
+            x = F._slice_backward(x, [*shape[: d + 1], *x.shape[d + 1 :]], d, 0, x.shape[d], 1)
+    return x
+
+
+def _scatter_add_gradient(g, dim, index, src_shape):
+    source = F.gather(g, dim, index)
+    return g, source if tuple(src_shape) == tuple(index.shape) else _grow(source, src_shape)
+
+
+structured("_scatter", "scatter", "Tensor input, int dim, Tensor index, Tensor src", form="along", mode="set", grad=_scatter_set_gradient, inplace=True,
+           method=False, function=False)  # fmt: skip
+structured("scatter_add", "scatter", "Tensor input, int dim, Tensor index, Tensor src", form="along", mode="add", grad=_scatter_add_gradient, inplace=True,
+           samples=lambda t: [((t(3, 5), 1, t.ints(3, 4, high=5), t(3, 4)), {}), ((t(3, 5), 0, t.ints(2, 5, high=3), t(4, 5)), {})],
+           oracle="oracles.scatter_add", doc="src added into input at index along one dimension, in index order.")  # fmt: skip
+structured("index_copy", "scatter", "Tensor input, int dim, Tensor index, Tensor source", form="select", mode="set", inplace=True,
+           grad=lambda g, dim, index: (F.index_copy(g, dim, index, F.zeros_like(F.index_select(g, dim, index))), F.index_select(g, dim, index)),
+           samples=lambda t: [((t(3, 5), 1, t.permutation(5, 2), t(3, 2)), {})], oracle="oracles.index_copy",
+           doc="Slices of one dimension replaced by those of source.")  # fmt: skip
+structured("_index_add", "scatter", "Tensor input, int dim, Tensor index, Tensor source", form="select", mode="add", inplace=True, method=False,
+           function=False, grad=lambda g, dim, index: (g, F.index_select(g, dim, index)))  # fmt: skip
+
+
+def _put_gradient(g, indices, values_shape):
+    zeros = F.zeros(values_shape, dtype=g.dtype)
+    return F._index_put(g, indices, zeros), F.sum_to_size(F.index(g, indices), values_shape)
+
+
+structured("_index_put", "scatter", "Tensor input, Tensor?[] indices, Tensor values", form="index", mode="set", inplace=True, method=False, function=False,
+           role="index_put", grad=_put_gradient)  # fmt: skip
+structured("_index_put_add", "scatter", "Tensor input, Tensor?[] indices, Tensor values", form="index", mode="add", inplace=True, method=False,
+           function=False, role="index_put_add",
+           grad=lambda g, indices, values_shape: (g, F.sum_to_size(F.index(g, indices), values_shape)))  # fmt: skip
+
+
+def _twins(name, doc, make, samples=None, oracle=None):
+    """A function and its in-place twin: make(inplace) builds either."""
+    for inplace in (False, True):
+        fn = make(inplace)
+        full = name + "_" * inplace
+        fn.__name__ = fn.__qualname__ = full
+        fn.__doc__ = doc + (" In place." if inplace else "")
+        composite(full, method=True, function=not inplace, samples=None if inplace else samples, oracle=oracle)(fn)
+
+
+def _source(input, index, src):
+    return src if isinstance(src, F.Tensor) else F.full(index.shape, src, dtype=input.dtype)
+
+
+def _make_scatter(inplace):
+    suffix = "_" * inplace
+
+    def scatter(input, dim, index, src=None, *, value=None, reduce=None):
+        src = value if src is None else src
+        if src is None:
+            raise TypeError("scatter(): missing argument 'src' or 'value'")
+        src = _source(input, index, src)
+        if reduce is None:
+            return getattr(F, "_scatter" + suffix)(input, dim, index, src)
+        if reduce == "add":
+            return getattr(F, "scatter_add" + suffix)(input, dim, index, src)
+        raise RuntimeError(f"scatter(): reduce argument must be 'add', got {reduce!r}")
+
+    return scatter
+
+
+_twins("scatter", "src (a tensor or a number) written into input at index along one dimension.", _make_scatter, oracle="oracles.scatter",
+       samples=lambda t: [((t(3, 5), 1, t.permutations(3, 5, 4), t(3, 4)), {}), ((t(3, 5), 1, t.ints(3, 4, high=5), 0.5), {})])  # fmt: skip
+
+
+def _make_index_add(inplace):
+    op = "_index_add" + "_" * inplace
+
+    def index_add(input, dim, index, source, *, alpha=1):
+        return getattr(F, op)(input, dim, index, source if alpha == 1 else source * alpha)
+
+    return index_add
+
+
+_twins("index_add", "alpha * source added into slices of one dimension, in index order.", _make_index_add, oracle="oracles.index_add",
+       samples=lambda t: [((t(3, 5), 1, t.ints(4, high=5), t(3, 4)), {}), ((t(3, 5), 0, t.ints(4, high=3), t(4, 5)), {"alpha": 2})])  # fmt: skip
+
+
+def _make_index_put(inplace):
+    suffix = "_" * inplace
+
+    def index_put(input, indices, values, accumulate=False):
+        found = []
+        for place in indices:
+            if place is not None and place.dtype is F.bool:
+                found.extend(F.unbind(F.nonzero(place), 1))
+            else:
+                found.append(place)
+        return getattr(F, ("_index_put_add" if accumulate else "_index_put") + suffix)(input, found, values)
+
+    return index_put
+
+
+_twins("index_put", "values written (or added, with accumulate) at integer or bool indices.", _make_index_put, oracle="oracles.index_put",
+       samples=lambda t: [((t(3, 4), [t.permutation(3, 2)], t(2, 4)), {}), ((t(3, 4), [t.ints(5, high=3), t.ints(5, high=4)], t(5)), {"accumulate": True})])  # fmt: skip
+
+
+def _make_index_fill(inplace):
+    op = "index_copy" + "_" * inplace
+
+    def index_fill(input, dim, index, value):
+        shape = list(input.shape)
+        shape[wrap_dim(dim, input.dim())] = index.shape[0]
+        return getattr(F, op)(input, dim, index, F.full(shape, value, dtype=input.dtype))
+
+    return index_fill
+
+
+_twins("index_fill", "One value written into slices of one dimension.", _make_index_fill, oracle="oracles.index_fill",
+       samples=lambda t: [((t(3, 5), 1, t.permutation(5, 2), 0.5), {})])  # fmt: skip
+
+
+# -- masks -----------------------------------------------------------------------------------------------------------------
+def _check_mask(mask, op):
+    if mask.dtype is not F.bool:
+        raise RuntimeError(f"{op} only supports boolean masks, but got mask with dtype {mask.dtype}")
+
+
+@composite(method=True, samples=lambda t: [((t(3, 4), t.bools(3, 4), 0.5), {}), ((t(3, 4), t.bools(4), 2.0), {}), ((t(4), t.bools(3, 4), 1.0), {})],
+           oracle="lambda x, m, v: numpy.where(m, v, x)")  # fmt: skip
+def masked_fill(input, mask, value):
+    """value where mask holds, else input."""
+    _check_mask(mask, "masked_fill")
+    if not isinstance(value, F.Tensor) and not input.is_floating_point() and isinstance(value, float):
+        value = int(value)
+    return F._where(mask, value, input)
+
+
+@composite("masked_fill_", method=True, function=False)
+def masked_fill_(input, mask, value):
+    """Writes value where mask holds."""
+    _check_mask(mask, "masked_fill_")
+    if isinstance(value, F.Tensor) and value.dim() != 0:
+        raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.dim()} dimension(s).")
+    return input.copy_(F.masked_fill(input, F.expand(mask, input.shape), value))
+
+
+@composite(method=True, out=True, samples=lambda t: [((t(3, 4), t.bools(3, 4)), {}), ((t(3, 4), t.bools(4)), {})],
+           oracle="lambda x, m: x[numpy.broadcast_to(m, x.shape)]")  # fmt: skip
+def masked_select(input, mask):
+    """The elements where mask holds, as a vector."""
+    _check_mask(mask, "masked_select")
+    input, mask = F.broadcast_tensors(input, mask)
+    return F.index(input, F.unbind(F.nonzero(mask), 1)) if mask.dim() else F.reshape(input, (1,))[: int(mask.item())]
+
+
+@composite("masked_scatter", method=True)
+def masked_scatter(input, mask, source):
+    """The elements where mask holds replaced by those of source in order."""
+    _check_mask(mask, "masked_scatter")
+    places = F.nonzero(F.expand(mask, input.shape))
+    count = places.shape[0]
+    if source.numel() < count:
+        raise RuntimeError(f"masked_scatter: expected self and source to have at least {count} elements, got {source.numel()}")
+    return F._index_put(input, list(F.unbind(places, 1)), F.reshape(source, (-1,))[:count])
+
+
+structured("_nonzero", "nonzero", "Tensor input", grad=False, method=False, function=False, role="nonzero")
+
+
+@composite(method=True, samples=lambda t: [((t.bools(3, 4),), {}), ((t(5),), {})], oracle="lambda x: numpy.argwhere(x)", opcheck=False)
+def nonzero(input, *, as_tuple=False):
+    """Indices of the nonzero elements, [count, ndim], or one vector a dimension."""
+    found = F._nonzero(input if input.dtype is F.bool else F.ne(input, 0))
+    return F.unbind(found, 1) if as_tuple else found
+
+
+@composite(method=True, opcheck=False)
+def argwhere(input):
+    """Indices of the nonzero elements, [count, ndim]."""
+    return F.nonzero(input)
+
+
+@composite(method=True, samples=lambda t: [((t(3, 4), t.ints(3, 2, high=4), 1), {}), ((t(3, 4), t.ints(5, high=12)), {})],
+           oracle="lambda x, i, d=None: x.reshape(-1)[i] if d is None else numpy.take_along_axis(x, i, d)")  # fmt: skip
+def take_along_dim(input, indices, dim=None):
+    """gather() that broadcasts; with no dim, over the flattened input."""
+    if dim is None:
+        return F.gather(F.reshape(input, (-1,)), 0, F.reshape(indices, (-1,)))
+    dim = wrap_dim(dim, input.dim())
+    shape = F.broadcast_shapes(*((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, indices)))
+    input = F.expand(input, [*shape[:dim], input.shape[dim], *shape[dim + 1 :]])
+    return F.gather(input, dim, F.expand(indices, [*shape[:dim], indices.shape[dim], *shape[dim + 1 :]]))
+
+
+@composite(method=True, samples=lambda t: [((t(3, 4), t.ints(2, 2, high=12)), {})], oracle="lambda x, i: x.take(i)")
+def take(input, index):
+    """The flattened input at index."""
+    return F.reshape(F.gather(F.reshape(input, (-1,)), 0, F.reshape(index, (-1,))), index.shape)
+
+
+# -- order -----------------------------------------------------------------------------------------------------------------
+def _sort_gradient(g, input_shape, dim, out1):
+    return F.scatter_add(F.zeros(input_shape, dtype=g.dtype), dim, out1, g) if len(input_shape) else g
+
+
+structured("_sort", "sort", "Tensor input, int dim, bool descending, int? k=None", grad=_sort_gradient, method=False, function=False, outputs=2)
+
+
+@composite(method=True, samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 0), {}), ((t(3, 4), -1, True), {})], opcheck=False,
+           oracle="lambda x, d=-1, r=False: (lambda i: (numpy.take_along_axis(x, i, d), i))(numpy.argsort(-x if r else x, d, kind='stable'))")  # fmt: skip
+def sort(input, dim=-1, descending=False, *, stable=True, out=None):
+    """(values, indices) in order along a dimension; stable; NaN counts as the largest."""
+    values, indices = F._sort(input, dim, descending)
+    result = F.result_pair("sort", values, indices)
+    return result if out is None else F.write_pair("sort", result, out)
+
+
+@composite(method=True, samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 0), {}), ((t(3, 4), -1, True), {})],
+           oracle="lambda x, d=-1, r=False: numpy.argsort(-x if r else x, d, kind='stable')")  # fmt: skip
+def argsort(input, dim=-1, descending=False, *, stable=True):
+    """Indices that put a dimension in order."""
+    return F._sort(input.detach(), dim, descending)[1]
+
+
+@composite(method=True, samples=lambda t: [((t(3, 5), 2), {}), ((t(5, 3), 2, 0), {}), ((t(3, 5), 2, -1, False), {})], opcheck=False,
+           oracle="oracles.topk")  # fmt: skip
+def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
+    """(values, indices) of the k largest (or smallest) along a dimension, in order."""
+    size = input.shape[wrap_dim(dim, input.dim())] if input.dim() else 1
+    if k < 0 or k > size:
+        raise RuntimeError(f"selected index k out of range: k={k}, dimension {dim} has size {size}")
+    values, indices = F._sort(input, dim, largest, k)
+    result = F.result_pair("topk", values, indices)
+    return result if out is None else F.write_pair("topk", result, out)
+
+
+@composite(method=True, samples=lambda t: [((t(3, 5), 2), {}), ((t(5, 3), 1, 0), {})], opcheck=False, oracle="oracles.kthvalue")
+def kthvalue(input, k, dim=-1, keepdim=False):
+    """(value, index) of the k-th smallest along a dimension."""
+    size = input.shape[wrap_dim(dim, input.dim())] if input.dim() else 1
+    if not 1 <= k <= size:
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}")
+    values, indices = F._sort(input, dim, False, k)
+    values, indices = (F.slice(x, dim, k - 1, k, 1) for x in (values, indices))
+    return F.result_pair("kthvalue", *((values, indices) if keepdim else (F._squeeze(x, (dim,)) for x in (values, indices))))
+
+
+@composite(method=True, samples=lambda t: [((t(5),), {}), ((t(3, 5), 1), {})], opcheck=False, oracle="oracles.median")
+def median(input, dim=None, keepdim=False):
+    """The lower median of all elements; with dim, (values, indices) along it."""
+    if dim is None:
+        flat = F.reshape(input, (-1,))
+        return F.kthvalue(flat, (flat.shape[0] + 1) // 2, 0)[0]
+    values, indices = F.kthvalue(input, (input.shape[dim] + 1) // 2, dim, keepdim)
+    return F.result_pair("median", values, indices)
+
+
+@composite(method=True, samples=lambda t: [((t.ints(9, high=4),), {})], oracle="lambda x: numpy.unique(x)", opcheck=False)
+def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
+    """The distinct elements in order."""
+    if dim is not None:
+        raise RuntimeError("unique(): dim is not supported; flatten rows to keys first")
+    flat = F.reshape(input, (-1,))
+    values, order = F._sort(flat, 0, False)
+    first = F.cat([F.ones((min(flat.shape[0], 1),), dtype=F.bool), F.ne(values[1:], values[:-1])])
+    places = F.reshape(F.nonzero(first), (-1,))
+    result = [F.index_select(values, 0, places)]
+    if return_inverse:
+        rank = F.cumsum(first, 0) - 1
+        result.append(F.reshape(F.index_copy(F.zeros_like(rank), 0, order, rank), input.shape))
+    if return_counts:
+        result.append(F.diff(F.cat([places, F.full((1,), flat.shape[0], dtype=F.int64)])))
+    return result[0] if len(result) == 1 else tuple(result)
+
+
+@composite(samples=lambda t: [((t.sorted(5), t(2, 3)), {}), ((t.sorted(5), t(4)), {"right": True})], opcheck=False,
+           oracle="lambda s, v, right=False: numpy.searchsorted(s, v, 'right' if right else 'left')")  # fmt: skip
+def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None):
+    """Where the elements would be inserted into a sorted vector. Counts smaller entries by halving."""
+    if sorted_sequence.dim() != 1:
+        raise RuntimeError(f"searchsorted(): sorted_sequence must be a vector, got {sorted_sequence.dim()} dimensions")
+    if not isinstance(input, F.Tensor):
+        input = F.tensor(input, dtype=sorted_sequence.dtype)
+    right = right or side == "right"
+    size = sorted_sequence.shape[0]
+    low, high = F.zeros(input.shape, dtype=F.int64), F.full(input.shape, size, dtype=F.int64)
+    for _ in range(size.bit_length()):
+        middle = (low + high) // 2
+        entry = F.take(sorted_sequence, F.clamp_max(middle, size - 1))
+        below = F.logical_and(F.le(entry, input) if right else F.lt(entry, input), F.lt(middle, high))
+        low, high = F._where(below, middle + 1, low), F._where(below, high, F.minimum(middle, high))
+    return F.cast(low, F.int32) if out_int32 else low
+
+
+@composite(opcheck=False)
+def bucketize(input, boundaries, *, out_int32=False, right=False):
+    """The bucket of each element between sorted boundaries."""
+    return F.searchsorted(boundaries, input, out_int32=out_int32, right=right)
+
+
+@composite(method=True, samples=lambda t: [((t.ints(9, high=4),), {}), ((t.ints(9, high=4), t(9)), {"minlength": 6})], opcheck=False,
+           oracle="lambda x, w=None, minlength=0: numpy.bincount(x, w, minlength)")  # fmt: skip
+def bincount(input, weights=None, minlength=0):
+    """How often each non-negative integer occurs, or the sum of its weights."""
+    size = max(int(input.max().item()) + 1 if input.numel() else 0, minlength)
+    if input.numel() and int(input.min().item()) < 0:
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    if weights is None:
+        weights = F.ones(input.shape, dtype=F.int64)
+    return F.index_add(F.zeros((size,), dtype=weights.dtype), 0, F.cast(input, F.int64), weights)

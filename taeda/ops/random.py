@@ -1,0 +1,286 @@
+"""Random tensors. Every op takes its counters from the generator first and is then a pure function of (seed, counter):
+the same mask or noise can be computed again from two integers."""
+
+from __future__ import annotations
+
+from . import expr as E
+from .creation import _float, _size, finish
+from .expr import index
+from .helpers import product
+from .namespace import F
+from .scalar import cast, floor, log, normal, philox, select, uniform
+from .table import composite, floating, generate, pointwise
+
+_RANDOM = "int[] size, Number seed, Number offset, {}*, dtype? dtype=None"
+
+
+def _unit(seed, offset, at, dtype="f32"):
+    return uniform(seed, offset + at, dtype)
+
+
+# The generate formulas do not know the storage dtype: half types, which would round values just below 1 up to 1, go through _rand_coarse.
+generate("_rand32", lambda at, seed, offset, low, span: _unit(seed, offset, at) * cast(span, "f32") + cast(low, "f32"),
+         _RANDOM.format("Number low, Number span, "), types="iidd")  # fmt: skip
+generate("_rand64", lambda at, seed, offset, low, span: _unit(seed, offset, at, "f64") * span + low, _RANDOM.format("Number low, Number span, "),
+         types="iidd")  # fmt: skip
+generate("_rand_coarse", lambda at, seed, offset, low, span, levels: floor(_unit(seed, offset, at) * cast(levels, "f32")) / cast(levels, "f32")
+         * cast(span, "f32") + cast(low, "f32"), _RANDOM.format("Number low, Number span, Number levels, "), types="iiddd")  # fmt: skip
+generate("_randn32", lambda at, seed, offset, mean, std: normal(seed, offset + at, "f32") * cast(std, "f32") + cast(mean, "f32"),
+         _RANDOM.format("Number mean, Number std, "), types="iidd")  # fmt: skip
+generate("_randn64", lambda at, seed, offset, mean, std: normal(seed, offset + at, "f64") * std + mean, _RANDOM.format("Number mean, Number std, "),
+         types="iidd")  # fmt: skip
+
+
+def _integer(at, seed, offset, low, span):
+    a, b = philox(seed, offset + at)
+    return low + (((a & 0x7FFFFFFF) << 32) | b) % span
+
+
+generate("_randint", _integer, _RANDOM.format("Number low, Number span, "), types="iiii")
+
+
+def _exponential(at, seed, offset, rate):
+    a, b = philox(seed, offset + at)
+    u = (cast(a >> 8, "f64") * 2.0**32 + cast(b, "f64") + 1) * 2.0**-56
+    return -log(u) / rate
+
+
+generate("_exponential", _exponential, _RANDOM.format("Number rate, "), types="iid")
+
+
+def _counters(size):
+    return F.rng_reserve(product(size))
+
+
+def _uniform(size, dtype, low=0.0, high=1.0):
+    seed, offset = _counters(size)
+    if dtype is F.float64:
+        return F._rand64(size, seed, offset, low, high - low, dtype=dtype)
+    if dtype is F.float32:
+        return F._rand32(size, seed, offset, low, high - low, dtype=dtype)
+    if not dtype.is_floating_point:
+        raise RuntimeError(f"rand(): needs a floating point dtype, got {dtype}")
+    return F._rand_coarse(size, seed, offset, low, high - low, 2048.0 if dtype is F.float16 else 256.0, dtype=dtype)
+
+
+def _gauss(size, dtype, mean=0.0, std=1.0):
+    if not dtype.is_floating_point:
+        raise RuntimeError(f"randn(): needs a floating point dtype, got {dtype}")
+    seed, offset = _counters(size)
+    op = F._randn64 if dtype is F.float64 else F._randn32
+    return op(size, seed, offset, mean, std, dtype=dtype)
+
+
+@composite()
+def rand(*size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+    """Uniform in [0, 1)."""
+    with F.using_generator(generator):
+        return finish(_uniform(_size(size, "rand"), _float(dtype)), "rand", out, device, layout, requires_grad)
+
+
+@composite()
+def randn(*size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+    """Standard normal."""
+    with F.using_generator(generator):
+        return finish(_gauss(_size(size, "randn"), _float(dtype)), "randn", out, device, layout, requires_grad)
+
+
+@composite()
+def rand_like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+    """rand() of the input's shape and dtype."""
+    return finish(_uniform(input.shape, dtype or input.dtype), "rand_like", None, device, layout, requires_grad)
+
+
+@composite()
+def randn_like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+    """randn() of the input's shape and dtype."""
+    return finish(_gauss(input.shape, dtype or input.dtype), "randn_like", None, device, layout, requires_grad)
+
+
+def _integers(low, high, size, dtype, op):
+    if low >= high:
+        raise RuntimeError(f"{op}(): from={low} must be less than to={high}")
+    seed, offset = _counters(size)
+    return F._randint(size, seed, offset, low, high - low, dtype=dtype)
+
+
+@composite()
+def randint(low, high=None, size=None, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False):
+    """Uniform integers in [low, high); randint(high, size) starts at 0."""
+    if size is None and isinstance(high, (tuple, list)):
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    if size is None:
+        raise TypeError("randint(): missing argument 'size'")
+    with F.using_generator(generator):
+        return finish(_integers(low, high, _size((size,), "randint"), dtype or F.int64, "randint"), "randint", out, device, layout, requires_grad)
+
+
+@composite()
+def randint_like(input, low, high=None, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+    """randint() of the input's shape and dtype."""
+    low, high = (0, low) if high is None else (low, high)
+    return finish(_integers(low, high, input.shape, dtype or input.dtype, "randint_like"), "randint_like", None, device, layout, requires_grad)
+
+
+@composite()
+def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+    """A random permutation of 0 .. n-1."""
+    if n < 0:
+        raise RuntimeError(f"n must be non-negative, got {n}")
+    with F.using_generator(generator):
+        keys = _integers(0, 1 << 62, (n,), F.int64, "randperm")
+    return finish(F.cast(F.argsort(keys), dtype or F.int64), "randperm", out, device, layout, requires_grad)
+
+
+@composite("normal")
+def normal_values(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, device=None, layout=None, requires_grad=False):
+    """Normal numbers; mean and std may be tensors."""
+    tensors = [x for x in (mean, std) if isinstance(x, F.Tensor)]
+    with F.using_generator(generator):
+        if not tensors:
+            result = _gauss(_size((size,), "normal"), _float(dtype), mean, std)
+        else:
+            shape = F.broadcast_shapes(*(x.shape for x in tensors))
+            result = _gauss(shape, dtype or tensors[0].dtype) * std + mean
+    return finish(result, "normal", out, device, layout, requires_grad)
+
+
+# -- in place ----------------------------------------------------------------------------------------------------------------
+def _in_place(name, doc):
+    def register(make):
+        def method(self, *args, generator=None, **kwargs):
+            with F.using_generator(generator), F.no_grad():
+                return self.copy_(make(self, *args, **kwargs))
+
+        method.__name__ = method.__qualname__ = name
+        method.__doc__ = doc
+        composite(f"_{name}", method=name, function=False)(method)
+        return make
+
+    return register
+
+
+@_in_place("uniform_", "Uniform in [from, to).")
+def _uniform_(self, *args, **kwargs):
+    low, high = (*args, *(0.0, 1.0)[len(args) :])
+    low, high = kwargs.get("from", low), kwargs.get("to", high)  # `from` is a keyword of Python: only reachable through **
+    if low > high:
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}")
+    return _uniform(self.shape, self.dtype, low, high)
+
+
+@_in_place("normal_", "Normal with the given mean and standard deviation.")
+def _normal_(self, mean=0.0, std=1.0):
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    return _gauss(self.shape, self.dtype, mean, std)
+
+
+@_in_place("log_normal_", "exp of a normal.")
+def _log_normal_(self, mean=1.0, std=2.0):
+    return F.exp(_gauss(self.shape, self.dtype, mean, std))
+
+
+@_in_place("exponential_", "Exponential with the given rate.")
+def _exponential_(self, lambd=1.0):
+    if lambd <= 0:
+        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
+    seed, offset = _counters(self.shape)
+    return F._exponential(self.shape, seed, offset, lambd, dtype=self.dtype)
+
+
+@_in_place("random_", "Uniform integers in [from, to), or over all values of the dtype.")
+def _random_(self, low=None, high=None):
+    if high is None:
+        low, high = 0, low
+    if high is None:
+        high = 2 if self.dtype is F.bool else 1 << {F.float16: 11, F.bfloat16: 8, F.float32: 24, F.float64: 53}[self.dtype] \
+            if self.dtype.is_floating_point else F.iinfo(self.dtype).max  # fmt: skip
+    return _integers(low or 0, high, self.shape, self.dtype, "random_")
+
+
+@_in_place("bernoulli_", "1 with probability p, else 0.")
+def _bernoulli_(self, p=0.5):
+    if not isinstance(p, F.Tensor):
+        p = F.full(self.shape, float(p), dtype=F.float32)
+    return F.bernoulli(F.expand(p, self.shape))
+
+
+# -- draws ---------------------------------------------------------------------------------------------------------------
+pointwise("_bernoulli", lambda p, seed, offset: select(uniform(seed, offset + index(), p.dtype) < p, E.const(1, p.dtype), 0), types="Tii->T",
+          params="Tensor input, Number seed, Number offset", grad=False, accepts=floating, method=False, function=False)  # fmt: skip
+
+
+@composite(method=True, out=True)
+def bernoulli(input, p=None, *, generator=None):
+    """1 with probability input, else 0."""
+    if p is not None:
+        return F.empty_like(input).bernoulli_(p, generator=generator)
+    if not input.is_floating_point():
+        raise RuntimeError(f"bernoulli(): needs floating point probabilities, got {input.dtype}")
+    with F.using_generator(generator):
+        seed, offset = _counters(input.shape)
+    return F._bernoulli(input, seed, offset)
+
+
+@composite(method=True, out=True)
+def multinomial(input, num_samples, replacement=False, *, generator=None):
+    """Indices drawn from each row of weights. Exponential races: argmin of noise / weight has exactly these probabilities."""
+    if input.dim() not in (1, 2):
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if not input.is_floating_point():
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype}")
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    count = input.shape[-1]
+    if not replacement and num_samples > count:
+        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    with F.no_grad(), F.using_generator(generator):
+        weights = F.cast(input, F.float64).detach()
+        if not F.is_tracing():
+            if not bool(((weights >= 0) & (weights < float("inf"))).all()):
+                raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+            if not bool((weights.sum(-1) > 0).all()):
+                raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+        draws = num_samples if replacement and num_samples > 1 else 1
+        shape = [*input.shape[:-1], draws, count]
+        seed, offset = _counters(shape)
+        race = F.unsqueeze(weights, -2) / F._exponential(shape, seed, offset, 1.0, dtype=F.float64)
+        if draws > 1 or num_samples == 1:
+            return F.argmax(race, -1)
+        return F.topk(F.squeeze(race, -2), num_samples, -1)[1]
+
+
+# The mask is a function of (seed, counter): the backward pass computes it again instead of keeping it.
+pointwise("_dropout", lambda x, seed, offset, p, scale: select(uniform(seed, offset + index(), "f32") >= cast(p, "f32"), x * scale, 0),
+          types="Tiipp->T", params="Tensor input, Number seed, Number offset, Number p, Number scale", accepts=floating, method=False, function=False,
+          grad=(lambda g, x, seed, offset, p, scale: select(uniform(seed, offset + index(), "f32") >= cast(p, "f32"), g * scale, 0),
+                None, None, None, None))  # fmt: skip
+
+
+@composite(nn=True)
+def dropout(input, p=0.5, training=True, inplace=False):
+    """Zeroes each element with probability p and scales the rest by 1/(1-p), while training."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0:
+        return input
+    if p == 1:
+        result = F.mul(input, 0)
+    else:
+        seed, offset = _counters(input.shape)
+        result = F._dropout(input, seed, offset, p, 1 / (1 - p))
+    return input.copy_(result) if inplace else result
+
+
+@composite(nn=True, function=False)
+def dropout2d(input, p=0.5, training=True, inplace=False):
+    """Dropout of whole channels: dimensions 0 and 1 keep masks of their own."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0:
+        return input
+    mask = F.dropout(F.ones([*input.shape[:2], *[1] * (input.dim() - 2)], dtype=input.dtype), p, True)
+    return input.mul_(mask) if inplace else input * mask
