@@ -30,10 +30,12 @@ def lowered(spec: KernelSpec) -> KernelSpec:
 
 
 def emit_kernel(module: Module, symbol: str, spec: KernelSpec) -> KernelFacts:
-    """Writes the functions of one kernel into `module`."""
+    """Writes the functions of one kernel and its td_kernel (`<symbol>_kernel`) into `module`."""
     spec = lowered(spec)
     spec_.check(spec)
-    return _EMIT[spec.form](module, symbol, spec)
+    facts = _EMIT[spec.form](module, symbol, spec)
+    module.add(facts.descriptor(symbol))
+    return facts
 
 
 def compile_kernels(specs: Mapping[str, KernelSpec], target: Target) -> tuple[bytes, dict[str, KernelFacts]]:

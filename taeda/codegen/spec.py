@@ -48,7 +48,8 @@ class KernelSpec:
 
 @dataclass(frozen=True)
 class KernelFacts:
-    """The fields of `td_kernel` (runtime/include/taeda_rt.h); functions are symbol names or None."""
+    """The fields of `td_kernel` (runtime/include/taeda_rt.h); functions are symbol names or None. An object with a kernel
+    `<symbol>` also defines the filled-in struct, as constant `<symbol>_kernel`."""
 
     fn: str | None
     partial: str | None
@@ -59,6 +60,13 @@ class KernelFacts:
     scratch_per_elem: int
     state_size: int
     cost: int
+
+    def descriptor(self, symbol: str) -> str:
+        """LLVM IR of the constant td_kernel."""
+        functions = ", ".join(f"ptr @{name}" if name else "ptr null" for name in (self.fn, self.partial, self.finish))
+        numbers = (self.flags, self.n_out, self.n_in, self.scratch_per_elem, self.state_size, self.cost)
+        values = f"{functions}, " + ", ".join(f"i32 {n}" for n in numbers)
+        return f"@{symbol}_kernel = constant {{ ptr, ptr, ptr, i32, i32, i32, i32, i32, i32 }} {{ {values} }}"
 
 
 def reductions(*roots: Expr) -> list[Expr]:

@@ -1,0 +1,1 @@
+"""Running generated code: kernels that dispatch misses, the on-disk cache, compiled programs."""

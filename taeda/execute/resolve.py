@@ -1,0 +1,87 @@
+"""Kernels on demand: the hook that the core calls when neither an operator's own table nor the wheel's prebuilt library has one."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+
+from .cache import ObjectCache, default_directory
+
+#: Kernels compiled or loaded by this process, by key. Loaded code is never unloaded, so addresses stay valid.
+_addresses: dict[str, int] = {}
+_lock = threading.RLock()
+
+
+@functools.cache
+def _cache() -> ObjectCache:
+    return ObjectCache(default_directory())
+
+
+@functools.cache
+def target_name() -> str:
+    """The target of this process: $TAEDA_TARGET, else the best level of the machine."""
+    name = os.environ.get("TAEDA_TARGET")
+    if name:
+        return name
+    from .. import _core
+
+    name = _core.host_target()
+    if not name:
+        raise RuntimeError("taeda: no code can be generated for this machine: x86-64 with AVX2 and FMA, or aarch64, is needed")
+    return name
+
+
+def resolve(key: str) -> int:
+    """Address of the td_kernel (or td_gemm_kernels) of `key`; it lives as long as the process."""
+    with _lock:
+        address = _addresses.get(key)
+        if address is None:
+            address = _addresses[key] = _gemm(key) if key.startswith("gemm/") else _kernel(key)
+        return address
+
+
+def _kernel(key: str) -> int:
+    from ..codegen.keys import kernel_spec
+    from ..codegen.spec import canonical_text
+
+    spec = kernel_spec(key)
+
+    def build() -> bytes:
+        from ..codegen.compile import compile_kernels
+        from ..codegen.target import named
+
+        return compile_kernels({"k": spec}, named(target_name()))[0]
+
+    return load_cached(canonical_text(spec), build)["k_kernel"]
+
+
+def _gemm(key: str) -> int:
+    code = key.partition("/")[2]
+
+    def build() -> bytes:
+        from ..codegen.gemm import gemm_kernels
+        from ..codegen.target import named
+
+        return gemm_kernels(code, named(target_name()))[0]
+
+    return load_cached(key, build)[f"gemm_{code}"]
+
+
+def load_cached(text: str, build) -> dict[str, int]:
+    """Symbols of the object for `text`: from the cache, or made by `build()` and kept. What `text` says, with the target and the
+    version of the generator, must determine the object."""
+    from .. import _core
+    from ..codegen.version import source_version
+
+    full = "\n".join((target_name(), source_version(), text))
+    found = _cache().get(full)
+    if found is not None:
+        try:
+            return _core.load_object(found[1])
+        except RuntimeError:
+            pass  # an intact file that cannot be loaded here: built again below
+    data = build()
+    symbols = _core.load_object(data)
+    _cache().put(full, data)
+    return symbols
