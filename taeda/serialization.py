@@ -7,6 +7,7 @@ CRC-32 is stored, and checked when the file is read.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import zlib
@@ -95,7 +96,7 @@ def save(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
     f: a path (written to a temporary name, synced and renamed) or a binary file. Errors: TypeError for values that are not state,
     OSError when the disk is full; the previous file then stays untouched.
     """
-    from safetensors import serialize
+    from safetensors import TensorSpec, serialize
 
     flat = isinstance(obj, Mapping) and bool(obj) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in obj.items())
     packer = _Packer()
@@ -104,17 +105,22 @@ def save(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
         packer.tensors = {k: v.detach() for k, v in obj.items()}
     else:
         metadata[_STRUCTURE] = json.dumps(packer.pack(obj, ""))
-    blobs: dict[str, dict[str, Any]] = {}
+    specs: dict[str, Any] = {}
     checksums = {}
+    kept = []  # the specs hold addresses: their tensors must outlive serialize()
     for name, tensor in packer.tensors.items():
         dtype = _dtype_name(tensor)
         if dtype not in _FORMAT_NAMES:
             raise TypeError(f"save(): tensor '{name}' has dtype {dtype}, which safetensors files cannot hold")
-        data = _core.to_bytes(tensor)
-        checksums[name] = zlib.crc32(data)
-        blobs[name] = {"dtype": _FORMAT_NAMES[dtype], "shape": list(tensor.shape), "data": data}
+        tensor = tensor.contiguous()
+        kept.append(tensor)
+        size = tensor.numel() * tensor.element_size()
+        checksums[name] = zlib.crc32((ctypes.c_char * size).from_address(tensor.data_ptr())) if size else 0
+        specs[name] = TensorSpec(
+            dtype=_FORMAT_NAMES[dtype], shape=list(tensor.shape), data_ptr=tensor.data_ptr(), data_len=size
+        )
     metadata[_CHECKSUMS] = json.dumps(checksums)
-    content = serialize(blobs, metadata)
+    content = serialize(specs, metadata)
     if hasattr(f, "write"):
         f.write(content)
     else:
