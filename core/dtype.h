@@ -39,11 +39,12 @@ struct Scalar {
   static Scalar of(bool x) { Scalar s; s.kind = B; s.v.b = x; return s; }
   static Scalar of(int64_t x) { Scalar s; s.kind = I; s.v.i = x; return s; }
   static Scalar of(double x) { Scalar s; s.kind = F; s.v.f = x; return s; }
+  static Scalar of(std::complex<double> x) { Scalar s; s.kind = C; s.c = x; return s; }
   Category category() const {
     return kind == B ? Category::Bool : kind == I ? Category::Int : kind == F ? Category::Float : Category::Complex;
   }
   double to_double() const { return kind == B ? v.b : kind == I ? double(v.i) : kind == F ? v.f : c.real(); }
-  int64_t to_int() const { return kind == B ? v.b : kind == I ? v.i : int64_t(kind == F ? v.f : c.real()); }
+  int64_t to_int() const; // truncates; out of range gives the nearest int64, NaN gives 0
   // Writes the value as `d` at `out` (16 bytes suffice).
   void store(DType d, void *out) const;
   static Scalar load(DType d, const void *src);

@@ -65,6 +65,7 @@ class Dims {
 int64_t numel_of(const Dims &sizes);        // checked product; throws on overflow or a negative size
 Dims contiguous_strides(const Dims &sizes); // row-major; size-1 and 0 dims as PyTorch gives them
 std::string shape_text(const Dims &sizes);  // "[2, 3]"
+int64_t extent_of(const Dims &sizes, const Dims &strides); // elements from the first to one past the last that is reached
 
 // ---- storage -----------------------------------------------------------------------------------------------------
 struct Storage {
