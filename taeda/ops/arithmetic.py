@@ -230,7 +230,7 @@ def _hypot(a, b):  # scaled by the larger side, so that squares neither overflow
 
 pointwise("hypot", _hypot, accepts=floating, oracle="numpy.hypot(a, b)", grad=(lambda g, a, b, y: g * (a / y), lambda g, a, b, y: g * (b / y)),
           doc="sqrt(input**2 + other**2) without overflow.")  # fmt: skip
-pointwise("atan2", atan2, to_float=True, accepts=floating, aliases=("arctan2",), oracle="numpy.arctan2(a, b)",
+pointwise("atan2", atan2, types="TT->T", to_float=True, accepts=floating, aliases=("arctan2",), oracle="numpy.arctan2(a, b)",
           doc="Angle of the point (other, input).")  # fmt: skip
 pointwise("copysign", copysign, to_float=True, accepts=floating, oracle="numpy.copysign(a, b)",
           grad=(lambda g, a, b: g * select(a.eq(0), 0, copysign(as_expr(1, a.dtype), a) * copysign(as_expr(1, a.dtype), b)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .expr import select
-from .scalar import (acos, acosh, asin, asinh, atan, atanh, cos, cosh, erf, erfc, exp, exp2, expm1, isnan, log, log1p, log2, log10, rsqrt, sigmoid,
+from .scalar import (acos, acosh, as_expr, asin, asinh, atan, atanh, cos, cosh, erf, erfc, exp, exp2, expm1, isnan, log, log1p, log2, log10, rsqrt, sigmoid,
                      sin, sinh, sqrt, tan, tanh)  # fmt: skip
 from .table import floating, pointwise
 
@@ -42,5 +42,5 @@ _function("_logit", lambda x: log(x / (1 - x)), lambda g, x: g / (x * (1 - x)), 
           method=False)  # fmt: skip
 _function("sinc", lambda x: select(x.eq(0), 1, sin(x * math.pi) / (x * math.pi)),
           lambda g, x, y: g * select(x.eq(0), 0, (cos(x * math.pi) - y) / x), "numpy.sinc(x)", "sin(pi x) / (pi x).", (0.2, 3))  # fmt: skip
-_function("_entropy", lambda x: select(isnan(x), x, select(x > 0, -(x * log(x)), select(x.eq(0), 0, -math.inf))), lambda g, x: -(g * (log(x) + 1)),
+_function("_entropy", lambda x: select(isnan(x), x, select(x > 0, -(x * log(x)), select(x.eq(0), as_expr(0, x.dtype), -math.inf))), lambda g, x: -(g * (log(x) + 1)),
           "scipy.special.entr(x)", "-input * log(input).", (0.1, 3), aliases=("special_entr",), method=False)  # fmt: skip

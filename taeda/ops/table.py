@@ -136,7 +136,7 @@ class OpDef:
                 (found,) = gradient(self.fn(*ins), g, (ins[operand],))
                 return E.const(0, g.dtype) if found is None else found
 
-        n_in, n_out = len(self.in_types), len(self.out_types)
+        n_in = len(self.in_types)
         letters = "T" + self.in_types + self.out_types
 
         def trace(compute, xs):
@@ -154,13 +154,17 @@ class OpDef:
         if name in TABLE:
             return Gradient(TABLE[name], needs)
 
+        # Operands that the formula does not read are stood in for by loads that must not survive; an order of differentiation
+        # has numbers of its own, since the formula of a gradient of a gradient runs that of the gradient.
+        unread = 1000 * (1 + name.count(".grad"))
+
         def fn(*operands):
             compute = next(x.dtype for x, j in zip(operands, read) if letters[j] == "T")
-            xs = [E.load(1000 + j, _LETTER_DTYPE.get(t, compute)) for j, t in enumerate(letters)]
+            xs = [E.load(unread + j, _LETTER_DTYPE.get(t, compute)) for j, t in enumerate(letters)]
             for x, j in zip(operands, read):
                 xs[j] = x
             result = trace(compute, xs)
-            if any(j >= 1000 for j in E.loads(result)):
+            if any(unread <= j < unread + 1000 for j in E.loads(result)):
                 raise AssertionError(f"{name}: the formula reads other operands for {compute} than for f32")
             return result
 
@@ -226,7 +230,7 @@ def pointwise(name, fn, *, types=None, params=None, grad=None, accepts=anything,
     front: a Python function with PyTorch's full signature that takes over when the arguments do not fit the schema.
     oracle: NumPy expression text for the tests; domain: (low, high) of the samples, or one pair an operand.
     """
-    count = fn.__code__.co_argcount
+    count = len(types.partition("->")[0]) if types else fn.__code__.co_argcount or 1  # primitives take *args: one operand
     if types is None:
         types = "T" * count + "->T"
     ins, _, outs = types.partition("->")

@@ -1,0 +1,382 @@
+"""Sums of products: matmul in all its forms, linear, einsum. Everything ends in one contraction kernel."""
+
+from __future__ import annotations
+
+from .helpers import product, wrap_dim
+from .namespace import F
+from .table import composite, floating, integral, structured
+
+_arithmetic = (*integral, *floating)
+
+
+# -- gradients -------------------------------------------------------------------------------------------------------------
+def _matmul_gradient(g, input, other, wanted):
+    a, b = input, other
+    if a.dim() == 1 and b.dim() == 1:
+        return (g * b if wanted[0] else None), (g * a if wanted[1] else None)
+    if a.dim() == 1:
+        a, g = F.unsqueeze(a, 0), F.unsqueeze(g, -2)
+    if b.dim() == 1:
+        b, g = F.unsqueeze(b, -1), F.unsqueeze(g, -1)
+    ga = gb = None
+    if wanted[0]:
+        ga = F.reshape(F.sum_to_size(F.matmul(g, F.transpose(b, -1, -2)), a.shape), input.shape)
+    if wanted[1]:
+        if b.dim() == 2 and a.dim() > 2:  # every leading dimension is summed: one contraction instead of a batch and a sum
+            lead = _LETTERS[: a.dim() - 2]
+            gb = F.contract(a, g, f"{lead}yx,{lead}yz->xz")
+        else:
+            gb = F.sum_to_size(F.matmul(F.transpose(a, -1, -2), g), b.shape)
+        gb = F.reshape(gb, other.shape)
+    return ga, gb
+
+
+def _linear_gradient(g, input, weight, wanted):
+    lead = _LETTERS[: input.dim() - 1]
+    gi = F.contract(g, weight, f"{lead}y,yx->{lead}x") if wanted[0] else None
+    gw = F.contract(g, input, f"{lead}y,{lead}x->yx") if wanted[1] else None
+    gb = None
+    if len(wanted) > 2 and wanted[2]:
+        gb = F.sum(g, tuple(range(g.dim() - 1))) if g.dim() > 1 else g
+    return gi, gw, gb
+
+
+def _contract_gradient(g, a, b, labels, wanted):
+    terms, _, out = labels.partition("->")
+    left, _, right = terms.partition(",")
+    ga = F.contract(g, b, f"{out},{right}->{left}") if wanted[0] else None
+    gb = F.contract(g, a, f"{out},{left}->{right}") if wanted[1] else None
+    return ga, gb
+
+
+_LETTERS = "abcdefghijklmnopqrstuvw"
+
+structured("matmul", "contract", "Tensor input, Tensor other", form="matmul", grad=_matmul_gradient, slots=("nb_matrix_multiply",), accepts=_arithmetic,
+           out=True, oracle="numpy.matmul",
+           samples=lambda t: [((t(3, 4), t(4, 5)), {}), ((t(4), t(4)), {}), ((t(3, 4), t(4)), {}), ((t(4), t(4, 5)), {}), ((t(2, 3, 4), t(4, 5)), {}),
+                              ((t(2, 3, 4), t(2, 4, 5)), {}), ((t(2, 1, 3, 4), t(3, 4, 2)), {}), ((t(4), t(2, 4, 5)), {}), ((t(2, 3, 4), t(4)), {})],
+           doc="Matrix product; leading dimensions are batches and broadcast.")  # fmt: skip
+structured("_linear", "contract", "Tensor input, Tensor weight, Tensor? bias=None", form="linear", grad=_linear_gradient, accepts=_arithmetic,
+           method=False, function=False,
+           samples=lambda t: [((t(3, 4), t(5, 4)), {}), ((t(2, 3, 4), t(5, 4), t(5)), {}), ((t(4), t(5, 4), t(5)), {})],
+           oracle="lambda x, w, b=0: x @ w.T + b", doc="input @ weight.T + bias.")  # fmt: skip
+structured("contract", "contract", "Tensor a, Tensor b, str labels", form="contract", grad=_contract_gradient, accepts=_arithmetic, method=False,
+           function=False,
+           samples=lambda t: [((t(3, 4), t(4, 5), "ab,bc->ac"), {}), ((t(2, 3, 4), t(5, 4, 2), "abc,dca->adb"), {}), ((t(2, 3), t(4), "ab,c->cab"), {}),
+                              ((t(2, 3, 4), t(2, 3, 4), "abc,abc->a"), {})],
+           oracle="lambda a, b, s: numpy.einsum(s, a, b)", doc="One contraction of two tensors with einsum letters: each letter is in both operands "
+           "or in one and the result, none twice.")  # fmt: skip
+
+
+@composite(nn=True, function=False)
+def linear(input, weight, bias=None):
+    """input @ weight.T + bias."""
+    if weight.dim() == 1:
+        result = F.matmul(input, weight)
+        return result if bias is None else result + bias
+    return F._linear(input, weight, bias)
+
+
+# -- products with fixed ranks ------------------------------------------------------------------------------------------------
+def _ranks(op, *wanted):
+    for name, x, n in wanted:
+        if x.dim() != n:
+            what = {1: "vector", 2: "matrix", 3: "3D tensor"}[n]
+            raise RuntimeError(f"{op}(): {name} must be a {what}, got {x.dim()} dimensions")
+
+
+@composite(method=True, out=True, samples=lambda t: [((t(3, 4), t(4, 5)), {})], oracle="numpy.matmul")
+def mm(input, mat2):
+    """Product of two matrices."""
+    _ranks("mm", ("input", input, 2), ("mat2", mat2, 2))
+    return F.matmul(input, mat2)
+
+
+@composite(method=True, out=True, samples=lambda t: [((t(2, 3, 4), t(2, 4, 5)), {})], oracle="numpy.matmul")
+def bmm(input, mat2):
+    """Products of two equally long batches of matrices."""
+    _ranks("bmm", ("input", input, 3), ("mat2", mat2, 3))
+    if input.shape[0] != mat2.shape[0]:
+        raise RuntimeError(f"bmm(): batch sizes differ: input has {input.shape[0]}, mat2 has {mat2.shape[0]}")
+    return F.matmul(input, mat2)
+
+
+@composite(method=True, out=True, samples=lambda t: [((t(3, 4), t(4)), {})], oracle="numpy.matmul")
+def mv(input, vec):
+    """Matrix times vector."""
+    _ranks("mv", ("input", input, 2), ("vec", vec, 1))
+    return F.matmul(input, vec)
+
+
+@composite(method=True, out=True, aliases=("vdot",), samples=lambda t: [((t(4), t(4)), {})], oracle="numpy.dot")
+def dot(input, tensor):
+    """Inner product of two vectors."""
+    _ranks("dot", ("input", input, 1), ("tensor", tensor, 1))
+    if input.shape[0] != tensor.shape[0]:
+        raise RuntimeError(f"inconsistent tensor size, expected tensor [{input.shape[0]}] and src [{tensor.shape[0]}] to have the same number of elements, "
+                           f"but got {input.shape[0]} and {tensor.shape[0]} elements respectively")  # fmt: skip
+    return F.matmul(input, tensor)
+
+
+@composite(method=True, out=True, aliases=("ger",), samples=lambda t: [((t(3), t(4)), {})], oracle="numpy.outer")
+def outer(input, vec2):
+    """All products of two vectors' elements."""
+    _ranks("outer", ("input", input, 1), ("vec2", vec2, 1))
+    return F.unsqueeze(input, 1) * vec2
+
+
+@composite(method=True, out=True, samples=lambda t: [((t(2, 4), t(3, 4)), {}), ((t(4), t(4)), {})], oracle="numpy.inner")
+def inner(input, other):
+    """Inner products over the last dimension of both."""
+    if input.dim() == 0 or other.dim() == 0:
+        return input * other
+    return F.tensordot(input, other, ([-1], [-1]))
+
+
+def _scaled_sum(input, value, beta, alpha):
+    if alpha != 1:
+        value = value * alpha
+    return value if beta == 0 else value + (input if beta == 1 else input * beta)
+
+
+def _added(name, op, first, second, doc, samples):
+    def added(input, first, second, *, beta=1, alpha=1):
+        return _scaled_sum(input, getattr(F, op)(first, second), beta, alpha)
+
+    code = added.__code__
+    added.__code__ = code.replace(co_varnames=("input", first, second, *code.co_varnames[3:]))
+    added.__name__ = added.__qualname__ = name
+    added.__doc__ = doc
+    composite(name, method=True, out=True, samples=samples,
+              oracle=f"lambda x, a, b, beta=1, alpha=1: beta * x + alpha * numpy.{'outer' if op == 'outer' else 'matmul'}(a, b)")(added)  # fmt: skip
+
+
+_added("addmm", "mm", "mat1", "mat2", "beta * input + alpha * (mat1 @ mat2).",
+       lambda t: [((t(3, 5), t(3, 4), t(4, 5)), {}), ((t(5), t(3, 4), t(4, 5)), {"beta": 0.5, "alpha": 2})])  # fmt: skip
+_added("addmv", "mv", "mat", "vec", "beta * input + alpha * (mat @ vec).", lambda t: [((t(3), t(3, 4), t(4)), {})])
+_added("baddbmm", "bmm", "batch1", "batch2", "beta * input + alpha * (batch1 @ batch2).", lambda t: [((t(2, 3, 5), t(2, 3, 4), t(2, 4, 5)), {})])
+_added("addr", "outer", "vec1", "vec2", "beta * input + alpha * outer(vec1, vec2).", lambda t: [((t(3, 4), t(3), t(4)), {})])
+
+
+@composite(method=True, samples=lambda t: [((t(3, 5), t(2, 3, 4), t(2, 4, 5)), {})], oracle="lambda x, a, b: x + numpy.einsum('bij,bjk->ik', a, b)")
+def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
+    """beta * input + alpha * the sum of batch1 @ batch2 over the batch."""
+    _ranks("addbmm", ("batch1", batch1, 3), ("batch2", batch2, 3))
+    return _scaled_sum(input, F.contract(batch1, batch2, "bij,bjk->ik"), beta, alpha)
+
+
+# -- tensordot and einsum --------------------------------------------------------------------------------------------------------
+@composite(out=True, samples=lambda t: [((t(2, 3, 4), t(3, 4, 5)), {}), ((t(2, 3, 4), t(4, 2), ([2, 0], [0, 1])), {}), ((t(2, 3), t(4), 0), {})],
+           oracle="numpy.tensordot")  # fmt: skip
+def tensordot(a, b, dims=2):
+    """Sum of products over the last `dims` dimensions of a and the first of b, or over two lists of dimensions."""
+    if isinstance(dims, int):
+        if not 0 <= dims <= min(a.dim(), b.dim()):
+            raise RuntimeError(f"tensordot expects dims >= 0 and at most the number of dimensions of both tensors, but got dims={dims}")
+        left, right = list(range(a.dim() - dims, a.dim())), list(range(dims))
+    else:
+        left, right = ([d] if isinstance(d, int) else list(d) for d in dims)
+    if len(left) != len(right):
+        raise RuntimeError(f"both dimension lists should have same length, got {left} and {right}")
+    letters = iter("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    la = [next(letters) for _ in range(a.dim())]
+    lb = [next(letters) for _ in range(b.dim())]
+    summed = set()
+    for p, q in zip(left, right):
+        p, q = wrap_dim(p, a.dim()), wrap_dim(q, b.dim())
+        lb[q] = la[p]
+        summed.add(la[p])
+    out = [c for c in la + lb if c not in summed]
+    return F.einsum(f"{''.join(la)},{''.join(lb)}->{''.join(out)}", a, b)
+
+
+def _parse(equation: str, ranks: list[int]) -> tuple[list[str], str]:
+    """Letters of each operand and of the result; an ellipsis becomes letters of its own."""
+    text = equation.replace(" ", "")
+    left, arrow, right = text.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(ranks):
+        raise RuntimeError(f"einsum(): more operands were provided than specified in the equation: {len(ranks)} for {equation!r}"
+                           if len(ranks) > len(terms) else f"einsum(): fewer operands were provided than specified in the equation: {len(ranks)} for {equation!r}")  # fmt: skip
+    free = [c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in text]
+    hidden = 0
+    for term, rank in zip(terms, ranks):
+        names = term.replace("...", "", 1)
+        bad = next((c for c in names if not (c.isascii() and c.isalpha())), None)
+        if bad is not None:
+            raise RuntimeError(f"einsum(): invalid subscript given in {equation!r}: {bad!r}; subscripts must be in [a-zA-Z]")
+        if "..." in term:
+            if len(names) > rank:
+                raise RuntimeError(f"einsum(): the number of subscripts in {term!r} exceeds the number of dimensions ({rank}) of the operand")
+            hidden = max(hidden, rank - len(names))
+        elif len(names) != rank:
+            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(names)}) does not match the number of dimensions ({rank}) "
+                               f"for operand {term!r} and no ellipsis was given")  # fmt: skip
+    dots = "".join(free[:hidden])
+    found = []
+    for term, rank in zip(terms, ranks):
+        n = rank - len(term.replace("...", ""))
+        found.append(term.replace("...", dots[hidden - n :]) if "..." in term else term)
+    if not arrow:
+        names = "".join(found)
+        return found, dots + "".join(sorted(c for c in set(names) if names.count(c) == 1 and c not in dots))
+    right = right.replace("...", dots)
+    for c in right:
+        if right.count(c) > 1:
+            raise RuntimeError(f"einsum(): output subscript {c} appears more than once in the output")
+        if not any(c in term for term in found):
+            raise RuntimeError(f"einsum(): output subscript {c} does not appear in the equation for any input operand")
+    return found, right
+
+
+def _simplify(x, term: str, keep: set[str]):
+    """Diagonals of repeated letters, sums of letters that nobody else has."""
+    place = 0
+    while place < len(term):
+        c = term[place]
+        again = term.find(c, place + 1)
+        if again >= 0:
+            x = F.movedim(F.diagonal(x, 0, place, again), -1, place)
+            term = term[:again] + term[again + 1 :]
+        else:
+            place += 1
+    gone = [d for d, c in enumerate(term) if c not in keep]
+    if gone:
+        x = F.sum(x, gone, dtype=x.dtype)
+        term = "".join(c for c in term if c in keep)
+    return x, term
+
+
+def _join(x, lx, y, ly, keep):
+    """One pair contracted; letters in `keep` stay."""
+    # A size of 1 against n broadcasts: the letter is dropped from the side that has 1.
+    for c in [c for c in lx if c in ly]:
+        nx, ny = x.shape[lx.index(c)], y.shape[ly.index(c)]
+        if isinstance(nx, int) and isinstance(ny, int) and nx != ny:
+            if nx == 1:
+                x, lx = F.select(x, lx.index(c), 0), lx.replace(c, "")
+            elif ny == 1:
+                y, ly = F.select(y, ly.index(c), 0), ly.replace(c, "")
+            else:
+                raise RuntimeError(f"einsum(): subscript {c} has size {ny} for an operand which does not broadcast with previously seen size {nx}")
+    x, lx = _simplify(x, lx, keep | set(ly))
+    y, ly = _simplify(y, ly, keep | set(lx))
+    out = "".join(dict.fromkeys(c for c in lx + ly if c in keep))
+    return F.contract(x, y, f"{lx},{ly}->{out}"), out
+
+
+def _cheapest(operands, terms, keep_of):
+    """The pair whose contraction does the fewest multiplications; the first two where sizes are symbolic."""
+    best = None
+    for i in range(len(operands)):
+        for j in range(i + 1, len(operands)):
+            sizes = {c: n for k in (i, j) for c, n in zip(terms[k], operands[k].shape)}
+            if not all(isinstance(n, int) for n in sizes.values()):
+                return 0, 1
+            cost = (product(sizes.values()), product(n for c, n in sizes.items() if c in keep_of(i, j)))
+            if best is None or cost < best[0]:
+                best = (cost, i, j)
+    return best[1:]
+
+
+@composite(samples=lambda t: [(("ij,jk->ik", t(2, 3), t(3, 4)), {}), (("bij,bjk->bik", t(2, 3, 4), t(2, 4, 3)), {}), (("ii->i", t(3, 3)), {}), (("ii", t(3, 3)), {}),
+                              (("ij,j->i", t(2, 3), t(3)), {}), (("ab,bc,cd->ad", t(2, 3), t(3, 4), t(4, 2)), {}), (("...ij,...jk->...ik", t(2, 3, 4), t(4, 2)), {}),
+                              (("ij->ji", t(2, 3)), {}), (("i,j->ij", t(2), t(3)), {}), (("ij->", t(2, 3)), {}), (("ijk,ijk->ij", t(2, 3, 4), t(2, 3, 4)), {})],
+           oracle="numpy.einsum")  # fmt: skip
+def einsum(equation, *operands):
+    """Einstein summation: one letter a dimension, letters missing from the result are summed."""
+    if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
+        operands = operands[0]
+    operands = list(operands)
+    if not operands:
+        raise RuntimeError("einsum(): must provide at least one operand")
+    terms, out = _parse(equation, [x.dim() for x in operands])
+    for k in range(len(operands)):
+        others = set(out).union(*(set(s) for j, s in enumerate(terms) if j != k))
+        operands[k], terms[k] = _simplify(operands[k], terms[k], others)
+    while len(operands) > 1:
+
+        def keep_of(i, j):
+            return set(out).union(*(set(s) for k, s in enumerate(terms) if k not in (i, j)))
+
+        i, j = (0, 1) if len(operands) == 2 else _cheapest(operands, terms, keep_of)
+        keep = keep_of(i, j)
+        if len(operands) == 2 and set(terms[i]) | set(terms[j]) >= set(out):
+            joined, term = _join_into(operands[i], terms[i], operands[j], terms[j], out)
+        else:
+            joined, term = _join(operands[i], terms[i], operands[j], terms[j], keep)
+        operands = [x for k, x in enumerate(operands) if k not in (i, j)] + [joined]
+        terms = [s for k, s in enumerate(terms) if k not in (i, j)] + [term]
+    result, term = operands[0], terms[0]
+    if term == out:
+        return result
+    return F.permute(result, [term.index(c) for c in out])
+
+
+def _join_into(x, lx, y, ly, out):
+    """The last pair: the result's letters come in the order asked for, written in place by the kernel."""
+    plain = all(isinstance(n, int) for n in (*x.shape, *y.shape))
+    clash = plain and any(x.shape[lx.index(c)] != y.shape[ly.index(c)] for c in lx if c in ly)
+    if clash:
+        return _join(x, lx, y, ly, set(out))
+    x, lx = _simplify(x, lx, set(out) | set(ly))
+    y, ly = _simplify(y, ly, set(out) | set(lx))
+    return F.contract(x, y, f"{lx},{ly}->{out}"), out
+
+
+# -- further products --------------------------------------------------------------------------------------------------------------
+@composite(method=True, samples=lambda t: [((t(2, 3), t(4, 2)), {})], oracle="numpy.kron")
+def kron(input, other):
+    """Kronecker product."""
+    n = max(input.dim(), other.dim())
+    a = F.reshape(input, [1] * (n - input.dim()) + list(input.shape))
+    b = F.reshape(other, [1] * (n - other.dim()) + list(other.shape))
+    wide = F.reshape(a, [m for s in a.shape for m in (s, 1)]) * F.reshape(b, [m for s in b.shape for m in (1, s)])
+    return F.reshape(wide, [p * q for p, q in zip(a.shape, b.shape)])
+
+
+@composite(method=True, samples=lambda t: [((t(3, 3),), {}), ((t(3, 4),), {})], oracle="numpy.trace")
+def trace(input):
+    """Sum of the diagonal of a matrix."""
+    if input.dim() != 2:
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.dim()}")
+    return F.sum(F.diagonal(input))
+
+
+@composite(method=True, samples=lambda t: [((t(3, 3), 3), {}), ((t(3, 3), 0), {}), ((t(3, 3), 1), {})], oracle="numpy.linalg.matrix_power")
+def matrix_power(input, n):
+    """A square matrix to a non-negative integer power."""
+    if n < 0:
+        raise RuntimeError(f"matrix_power(): negative powers need an inverse, got n={n}")
+    result = None
+    while n:
+        if n & 1:
+            result = input if result is None else F.matmul(result, input)
+        n >>= 1
+        if n:
+            input = F.matmul(input, input)
+    return F.expand(F.eye(input.shape[-1], dtype=input.dtype), input.shape) if result is None else result
+
+
+@composite(method=True, samples=lambda t: [((t(2, 3), t(2, 3)), {}), ((t(3, 2), t(3, 2), 0), {})], oracle="lambda a, b, d=-1: numpy.cross(a, b, axis=d)")
+def cross(input, other, dim=-1):
+    """Cross product along a dimension of size 3."""
+    if input.shape[dim] != 3 or other.shape[dim] != 3:
+        raise RuntimeError(f"cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}")
+    a1, a2, a3 = F.unbind(input, dim)
+    b1, b2, b3 = F.unbind(other, dim)
+    return F.stack([a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1], dim)
+
+
+@composite(samples=lambda t: [((t(3, 4), t(5, 4)), {})], oracle="lambda a, b: scipy.spatial.distance.cdist(a, b)")
+def cdist(x1, x2, p=2.0):
+    """p-norm distances between all pairs of rows."""
+    return F.norm(F.unsqueeze(x1, -2) - F.unsqueeze(x2, -3), p, -1)
+
+
+@composite(nn=True, function=False, samples=lambda t: [((t(3, 4), t(3, 5), t(2, 4, 5), t(2)), {})],
+           oracle="lambda x, y, w, b=0: numpy.einsum('bi,oij,bj->bo', x, w, y) + b")  # fmt: skip
+def bilinear(input1, input2, weight, bias=None):
+    """input1 @ weight[k] @ input2 for every output k, plus bias."""
+    result = F.einsum("...i,oij,...j->...o", input1, weight, input2)
+    return result if bias is None else result + bias
