@@ -6,6 +6,7 @@ LLVM leaves undefined (division by zero, shifts out of range, casts out of range
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from ..ops.expr import BITS, FLOATS, Expr
@@ -29,20 +30,23 @@ def constant(value, dtype: str, width: int) -> str:
     return splat(literal(value, dtype), REGISTER[dtype], width)
 
 
-def maximum(f: Function, x: str, y: str, dtype: str, width: int, least: bool = False) -> str:
-    """The larger (or the least) of two values; NaN when either is."""
+def maximum(f: Function, x: str, y: str, dtype: str, width: int, least: bool = False, *, y_number: bool = False) -> str:
+    """The larger (or the least) of two values: y if it is strictly better, else x; NaN when either is. `y_number`: y is
+    known not to be NaN (the result is the same, with less code)."""
     type_ = vector(REGISTER[dtype], width)
     if dtype == "b1":
         return f.v(f"{'and' if least else 'or'} {type_} {x}, {y}")
     boolean = vector("i1", width)
     if dtype in FLOATS:
-        ordered = f.v(f"fcmp {'olt' if least else 'ogt'} {type_} {x}, {y}")
-        better = f.v(f"select {boolean} {ordered}, {type_} {x}, {type_} {y}")  # y where either is NaN
-        nan = f.v(f"fcmp uno {type_} {x}, {x}")
-        return f.v(f"select {boolean} {nan}, {type_} {x}, {type_} {better}")
+        ordered = f.v(f"fcmp {'olt' if least else 'ogt'} {type_} {y}, {x}")
+        better = f.v(f"select {boolean} {ordered}, {type_} {y}, {type_} {x}")  # x where either is NaN
+        if y_number:
+            return better
+        nan = f.v(f"fcmp uno {type_} {y}, {y}")
+        return f.v(f"select {boolean} {nan}, {type_} {y}, {type_} {better}")
     how = ("s" if signed(dtype) else "u") + ("lt" if least else "gt")
-    taken = f.v(f"icmp {how} {type_} {x}, {y}")
-    return f.v(f"select {boolean} {taken}, {type_} {x}, {type_} {y}")
+    taken = f.v(f"icmp {how} {type_} {y}, {x}")
+    return f.v(f"select {boolean} {taken}, {type_} {y}, {type_} {x}")
 
 
 # -- storage -----------------------------------------------------------------------------------------------------------
@@ -195,15 +199,72 @@ def _divide(f: Function, op: str, x: str, y: str, dtype: str, width: int) -> str
 
 
 # -- nodes -------------------------------------------------------------------------------------------------------------
-def _cast(f: Function, x: str, src: str, dst: str, width: int) -> str:
+def _is_number(e: Expr) -> bool:
+    """A constant other than NaN."""
+    return e.op == "const" and e.attr == e.attr
+
+
+_ANY = (-math.inf, math.inf)
+
+
+def bounds(e: Expr, depth: int = 12) -> tuple[float, float]:
+    """An interval that holds every value of a float node that is not NaN; coarse, through the nodes that primitives use."""
+    low, high = _ANY
+    if depth == 0:
+        return _ANY
+    if e.op == "const":
+        low, high = (e.attr, e.attr) if e.attr == e.attr else _ANY
+    elif e.op in ("min", "max", "add", "sub", "mul", "select"):
+        (a, b), (c, d) = (bounds(x, depth - 1) for x in e.args[-2:])
+        if e.op == "min":
+            low, high = min(a, c), min(b, d)
+        elif e.op == "max":
+            low, high = max(a, c), max(b, d)
+        elif e.op == "select":
+            low, high = min(a, c), max(b, d)
+        elif math.inf not in (-a, b, -c, d):
+            corners = {"add": (a + c, b + d), "sub": (a - d, b - c), "mul": (a * c, a * d, b * c, b * d)}[e.op]
+            low, high = min(corners), max(corners)
+            slack = 1e-6 * max(abs(low), abs(high))  # rounding
+            low, high = low - slack, high + slack
+    elif e.op in ("rint", "trunc", "floor", "ceil"):
+        low, high = bounds(e.args[0], depth - 1)
+        low, high = low - 1, high + 1
+    elif e.op == "neg":
+        high, low = (-x for x in bounds(e.args[0], depth - 1))
+    return low, high
+
+
+def _float_to_int(f: Function, x: str, e: Expr, dst: str, width: int) -> str:
+    """Truncates and saturates; NaN gives 0. (llvm.fptosi.sat has no vector form on x86.)"""
+    src = e.dtype
+    a, boolean = vector(REGISTER[src], width), vector("i1", width)
+    low, high = (0, 1 << BITS[dst]) if not signed(dst) else (-(1 << (BITS[dst] - 1)), 1 << (BITS[dst] - 1))
+    wide = dst if BITS[dst] >= 32 else "i32"
+    b = vector(REGISTER[wide], width)
+    least, most = bounds(e)
+    inside = low - 1 < least and most < high
+    nan_or_over = f.v(f"fcmp {'uno' if inside else 'uge'} {a} {x}, {x if inside else constant(float(high), src, width)}")
+    safe = f.v(f"select {boolean} {nan_or_over}, {a} {constant(0.0, src, width)}, {a} {x}")
+    if inside:
+        whole = f.v(f"fptosi {a} {safe} to {b}")
+    else:
+        safe = maximum(f, safe, constant(float(low), src, width), src, width, y_number=True)
+        whole = f.v(f"fptosi {a} {safe} to {b}")
+        over = f.v(f"fcmp oge {a} {x}, {constant(float(high), src, width)}")
+        whole = f.v(f"select {boolean} {over}, {b} {constant(high - 1, wide, width)}, {b} {whole}")
+    return whole if wide == dst else f.v(f"trunc {b} {whole} to {vector(REGISTER[dst], width)}")
+
+
+def _cast(f: Function, x: str, e: Expr, dst: str, width: int) -> str:
+    src = e.dtype
     a, b = vector(REGISTER[src], width), vector(REGISTER[dst], width)
     if dst == "b1":
         return f.v(f"{'fcmp une' if src in FLOATS else 'icmp ne'} {a} {x}, {constant(0, src, width)}")
     if src in FLOATS:
         if dst in FLOATS:
             return f.v(f"{'fpext' if BITS[dst] > BITS[src] else 'fptrunc'} {a} {x} to {b}")
-        name = f"llvm.fpto{'s' if signed(dst) else 'u'}i.sat.{mangled(b)}.{mangled(a)}"
-        return f.call(b, f.module.intrinsic(name, b, a), f"{a} {x}")
+        return _float_to_int(f, x, e, dst, width)
     if dst in FLOATS:
         return f.v(f"{'sitofp' if signed(src) else 'uitofp'} {a} {x} to {b}")
     if BITS[dst] < BITS[src]:
@@ -236,13 +297,17 @@ def node(f: Function, e: Expr, args: list[str], width: int) -> str:
     if op == "select":
         return f.v(f"select {vector('i1', width)} {args[0]}, {type_} {args[1]}, {type_} {args[2]}")
     if op == "cast":
-        return _cast(f, args[0], e.args[0].dtype, dtype, width)
+        return _cast(f, args[0], e.args[0], dtype, width)
     if op == "bitcast":
         return f.v(f"bitcast {vector(REGISTER[e.args[0].dtype], width)} {args[0]} to {type_}")
     if dtype == "b1" and op in _BOOL_OPS:
         return f.v(f"{_BOOL_OPS[op]} {type_} {args[0]}, {args[1]}")
     if op in ("max", "min"):
-        return maximum(f, args[0], args[1], dtype, width, least=op == "min")
+        x, y = args
+        number = _is_number(e.args[1])
+        if not number and _is_number(e.args[0]) and e.args[0].attr != 0:
+            x, y, number = y, x, True  # of two equal numbers other than zero it does not matter which is taken
+        return maximum(f, x, y, dtype, width, least=op == "min", y_number=number)
     if op == "not":
         return f.v(f"xor {type_} {args[0]}, {constant(True if dtype == 'b1' else -1, dtype, width)}")
     if op == "neg":
