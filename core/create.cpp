@@ -11,7 +11,9 @@ namespace {
 
 const char *type_name(PyObject *o) { return Py_TYPE(o)->tp_name; }
 
-bool is_number(PyObject *o) { return PyFloat_CheckExact(o) || PyLong_CheckExact(o) || PyBool_Check(o) || PyComplex_CheckExact(o); }
+bool is_number(PyObject *o) {
+  return PyFloat_CheckExact(o) || PyLong_CheckExact(o) || PyBool_Check(o) || PyComplex_CheckExact(o);
+}
 
 // A list or anything like one; text, buffers of one element and tensors are not.
 bool is_sequence(PyObject *o) {
@@ -24,7 +26,8 @@ bool is_sequence(PyObject *o) {
 
 bool has_buffer(PyObject *o) { return PyObject_CheckBuffer(o) && !is_tensor(o); }
 
-// ---- nested sequences ------------------------------------------------------------------------------------------------
+// ---- nested sequences
+// ------------------------------------------------------------------------------------------------
 Dims measure(PyObject *data) {
   Dims sizes;
   Owned at = Owned::borrow(data);
@@ -56,7 +59,8 @@ void infer(PyObject *o, size_t depth, int *dtype) {
   if (is_sequence(o)) {
     if (depth == TD_MAX_DIMS) throw ValueFault(format("too many dimensions '%s'", type_name(o)));
     Owned items(PySequence_Fast(o, "tensor(): expected a sequence"));
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.get()); ++i) infer(PySequence_Fast_GET_ITEM(items.get(), i), depth + 1, dtype);
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.get()); ++i)
+      infer(PySequence_Fast_GET_ITEM(items.get(), i), depth + 1, dtype);
     return;
   }
   DType d = leaf_dtype(o);
@@ -95,10 +99,13 @@ void fill(PyObject *o, const Tensor &t, size_t dim, char *p) {
     check_value(s, t.dtype);
     return s.store(t.dtype, p);
   }
-  if (!is_sequence(o)) throw TypeFault(format("expected a sequence of length %lld at dim %zu, got %s", (long long)t.sizes[dim], dim, type_name(o)));
+  if (!is_sequence(o))
+    throw TypeFault(
+        format("expected a sequence of length %lld at dim %zu, got %s", (long long)t.sizes[dim], dim, type_name(o)));
   Owned items(PySequence_Fast(o, "tensor(): expected a sequence"));
   Py_ssize_t n = PySequence_Fast_GET_SIZE(items.get());
-  if (n != t.sizes[dim]) throw ValueFault(format("expected sequence of length %lld at dim %zu (got %zd)", (long long)t.sizes[dim], dim, n));
+  if (n != t.sizes[dim])
+    throw ValueFault(format("expected sequence of length %lld at dim %zu (got %zd)", (long long)t.sizes[dim], dim, n));
   size_t step = size_t(t.strides[dim]) * item;
   for (Py_ssize_t i = 0; i < n; ++i, p += step) {
     PyObject *x = PySequence_Fast_GET_ITEM(items.get(), i);
@@ -108,7 +115,8 @@ void fill(PyObject *o, const Tensor &t, size_t dim, char *p) {
     } else {
       fill(x, t, dim + 1, p);
     }
-    if (PySequence_Fast_GET_SIZE(items.get()) != n) throw ValueFault("tensor(): the sequence changed its length while it was read");
+    if (PySequence_Fast_GET_SIZE(items.get()) != n)
+      throw ValueFault("tensor(): the sequence changed its length while it was read");
   }
 }
 
@@ -128,44 +136,65 @@ TensorRef converted(const TensorRef &t, const DType *dtype) {
   return out;
 }
 
-// ---- buffers ---------------------------------------------------------------------------------------------------------
+// ---- buffers
+// ---------------------------------------------------------------------------------------------------------
 struct Buffer { // holds a buffer export; on the heap where a storage keeps it
   Py_buffer view{};
-  ~Buffer() { if (view.obj) PyBuffer_Release(&view); }
+  ~Buffer() {
+    if (view.obj) PyBuffer_Release(&view);
+  }
 };
 
 [[noreturn]] void unsupported(PyObject *o, const char *format_text) {
-  throw TypeFault(format("can't convert %s with elements of format '%s'. The supported element types are: float64, float32, float16, "
-                         "complex64, complex128, int64, int32, int16, int8, uint8, and bool.",
-                         type_name(o), format_text));
+  throw TypeFault(format(
+      "can't convert %s with elements of format '%s'. The supported element types are: float64, float32, float16, "
+      "complex64, complex128, int64, int32, int16, int8, uint8, and bool.",
+      type_name(o), format_text));
 }
 
 DType buffer_dtype(PyObject *o, const Py_buffer &v) {
   const char *f = v.format ? v.format : "B", *all = f;
-  if (*f == '@' || *f == '=' || *f == '|') ++f;
+  if (*f == '@' || *f == '=' || *f == '|')
+    ++f;
   else if (*f == '<' || *f == '>' || *f == '!') {
     bool little = *f == '<';
     const uint16_t probe = 1;
     bool native = *reinterpret_cast<const uint8_t *>(&probe) == 1;
     if (little != native && v.itemsize > 1)
-      throw ValueFault("given numpy array has byte order different from the native byte order. Conversion between byte orders is currently "
+      throw ValueFault("given numpy array has byte order different from the native byte order. Conversion between byte "
+                       "orders is currently "
                        "not supported.");
     ++f;
   }
   if (*f == 'Z' && (f[1] == 'f' || f[1] == 'd') && !f[2]) return f[1] == 'f' ? TD_C64 : TD_C128;
   if (f[0] == 0 || f[1] != 0) unsupported(o, all);
   switch (*f) {
-  case '?': return TD_BOOL;
-  case 'e': return TD_F16;
-  case 'f': return TD_F32;
-  case 'd': return TD_F64;
-  case 'B': case 'c': return TD_U8;
-  case 'b': case 'h': case 'i': case 'l': case 'q': case 'n':
+  case '?':
+    return TD_BOOL;
+  case 'e':
+    return TD_F16;
+  case 'f':
+    return TD_F32;
+  case 'd':
+    return TD_F64;
+  case 'B':
+  case 'c':
+    return TD_U8;
+  case 'b':
+  case 'h':
+  case 'i':
+  case 'l':
+  case 'q':
+  case 'n':
     switch (v.itemsize) {
-    case 1: return TD_I8;
-    case 2: return TD_I16;
-    case 4: return TD_I32;
-    case 8: return TD_I64;
+    case 1:
+      return TD_I8;
+    case 2:
+      return TD_I16;
+    case 4:
+      return TD_I32;
+    case 8:
+      return TD_I64;
     }
   }
   unsupported(o, all);
@@ -174,7 +203,8 @@ DType buffer_dtype(PyObject *o, const Py_buffer &v) {
 std::unique_ptr<Buffer> export_buffer(PyObject *o) {
   auto b = std::make_unique<Buffer>();
   if (PyObject_GetBuffer(o, &b->view, PyBUF_FULL_RO)) {
-    if (PyErr_ExceptionMatches(PyExc_ValueError) || PyErr_ExceptionMatches(PyExc_BufferError)) { // NumPy's answer for other element types
+    if (PyErr_ExceptionMatches(PyExc_ValueError) ||
+        PyErr_ExceptionMatches(PyExc_BufferError)) { // NumPy's answer for other element types
       PyErr_Clear();
       unsupported(o, "?");
     }
@@ -196,8 +226,10 @@ StorageRef adopt(std::unique_ptr<Buffer> b, char *data, size_t nbytes) {
 
 void warn_read_only(const char *what) {
   if (PyErr_WarnFormat(PyExc_UserWarning, 1,
-                       "The given %s is not writable, and taeda does not support non-writable tensors. This means writing to this tensor "
-                       "will result in undefined behavior. You may want to copy the %s to protect its data or make it writable before "
+                       "The given %s is not writable, and taeda does not support non-writable tensors. This means "
+                       "writing to this tensor "
+                       "will result in undefined behavior. You may want to copy the %s to protect its data or make it "
+                       "writable before "
                        "converting it to a tensor.",
                        what, what))
     throw PythonError{};
@@ -217,20 +249,25 @@ TensorRef from_flat_buffer(PyObject *o, DType d, int64_t count, int64_t offset) 
     throw ValueFault("object does not implement Python buffer protocol, or its buffer is not contiguous");
   }
   int64_t len = b->view.len, item = int64_t(itemsize(d));
-  if (len == 0 || count == 0) throw ValueFault(format("both buffer length (%lld) and count (%lld) must not be 0", (long long)len, (long long)count));
+  if (len == 0 || count == 0)
+    throw ValueFault(
+        format("both buffer length (%lld) and count (%lld) must not be 0", (long long)len, (long long)count));
   if (offset < 0 || offset >= len)
-    throw ValueFault(format("offset (%lld bytes) must be non-negative and no greater than buffer length (%lld bytes) minus 1",
-                            (long long)offset, (long long)len));
+    throw ValueFault(
+        format("offset (%lld bytes) must be non-negative and no greater than buffer length (%lld bytes) minus 1",
+               (long long)offset, (long long)len));
   if (count < 0) {
     if ((len - offset) % item)
-      throw ValueFault(format("buffer length (%lld bytes) after offset (%lld bytes) must be a multiple of element size (%lld)",
-                              (long long)(len - offset), (long long)offset, (long long)item));
+      throw ValueFault(
+          format("buffer length (%lld bytes) after offset (%lld bytes) must be a multiple of element size (%lld)",
+                 (long long)(len - offset), (long long)offset, (long long)item));
     count = (len - offset) / item;
   }
   if (count > (len - offset) / item)
-    throw ValueFault(format("requested buffer length (%lld * %lld bytes) after offset (%lld bytes) must not be greater than actual buffer "
-                            "length (%lld bytes)",
-                            (long long)count, (long long)item, (long long)offset, (long long)len));
+    throw ValueFault(format(
+        "requested buffer length (%lld * %lld bytes) after offset (%lld bytes) must not be greater than actual buffer "
+        "length (%lld bytes)",
+        (long long)count, (long long)item, (long long)offset, (long long)len));
   if (b->view.readonly) warn_read_only("buffer");
   TensorRef t(new Tensor);
   t->sizes = {count};
@@ -243,7 +280,8 @@ TensorRef from_flat_buffer(PyObject *o, DType d, int64_t count, int64_t offset) 
 
 const DType *optional_dtype(nb::handle o, DType *d, const char *op) {
   if (o.is_none()) return nullptr;
-  if (!dtype_from(o.ptr(), d)) throw TypeFault(format("%s(): argument 'dtype' must be taeda.dtype, not %s", op, type_name(o.ptr())));
+  if (!dtype_from(o.ptr(), d))
+    throw TypeFault(format("%s(): argument 'dtype' must be taeda.dtype, not %s", op, type_name(o.ptr())));
   return d;
 }
 
@@ -269,10 +307,13 @@ TensorRef tensor_from_buffer(PyObject *o, bool share) {
   if (!share) return copy_of_buffer(v, sizes, d);
   for (int i = 0; i < v.ndim; ++i) {
     if (v.strides[i] < 0)
-      throw ValueFault("At least one stride in the given numpy array is negative, and tensors with negative strides are not currently "
-                       "supported. (You can probably work around this by making a copy of your array with array.copy().)");
+      throw ValueFault(
+          "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
+          "currently "
+          "supported. (You can probably work around this by making a copy of your array with array.copy().)");
     if (v.strides[i] % v.itemsize)
-      throw ValueFault("given numpy array strides not a multiple of the element byte size. Copy the numpy array to reallocate the memory.");
+      throw ValueFault("given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
+                       "reallocate the memory.");
     strides.push_back(v.strides[i] / v.itemsize);
   }
   if (v.readonly) warn_read_only("NumPy array");
@@ -314,8 +355,9 @@ void bind_create(nb::module_ &m) {
         check_device(device.ptr());
         return finished(tensor_from(data.ptr(), optional_dtype(dtype, &d, "tensor")), requires_grad);
       },
-      nb::arg("data"), nb::kw_only(), nb::arg("dtype") = nb::none(), nb::arg("device") = nb::none(), nb::arg("requires_grad") = false,
-      nb::arg("pin_memory") = false, "A new leaf tensor with a copy of the data: numbers, nested sequences, arrays or a tensor.");
+      nb::arg("data").none(), nb::kw_only(), nb::arg("dtype") = nb::none(), nb::arg("device") = nb::none(),
+      nb::arg("requires_grad") = false, nb::arg("pin_memory") = false,
+      "A new leaf tensor with a copy of the data: numbers, nested sequences, arrays or a tensor.");
   m.def(
       "as_tensor",
       [](nb::object data, nb::object dtype, nb::object device) {
@@ -329,7 +371,7 @@ void bind_create(nb::module_ &m) {
         if (is_ndarray(data.ptr())) return nb::steal(wrap(converted(tensor_from_buffer(data.ptr(), true), want)));
         return nb::steal(wrap(tensor_from(data.ptr(), want)));
       },
-      nb::arg("data"), nb::arg("dtype") = nb::none(), nb::arg("device") = nb::none(),
+      nb::arg("data").none(), nb::arg("dtype") = nb::none(), nb::arg("device") = nb::none(),
       "The data as a tensor, sharing memory where that is possible.");
   m.def(
       "from_numpy",
@@ -337,7 +379,7 @@ void bind_create(nb::module_ &m) {
         if (!is_ndarray(array.ptr())) throw TypeFault(format("expected np.ndarray (got %s)", type_name(array.ptr())));
         return nb::steal(wrap(tensor_from_buffer(array.ptr(), true)));
       },
-      nb::arg("ndarray"), "A tensor that shares the memory of a NumPy array.");
+      nb::arg("ndarray").none(), "A tensor that shares the memory of a NumPy array.");
   m.def(
       "frombuffer",
       [](nb::object buffer, nb::object dtype, int64_t count, int64_t offset, bool requires_grad) {
@@ -345,8 +387,8 @@ void bind_create(nb::module_ &m) {
         if (!optional_dtype(dtype, &d, "frombuffer")) throw TypeFault("frombuffer(): missing argument 'dtype'");
         return finished(from_flat_buffer(buffer.ptr(), d, count, offset), requires_grad);
       },
-      nb::arg("buffer"), nb::kw_only(), nb::arg("dtype"), nb::arg("count") = -1, nb::arg("offset") = 0, nb::arg("requires_grad") = false,
-      "A 1-d tensor that shares the memory of an object with the buffer protocol.");
+      nb::arg("buffer"), nb::kw_only(), nb::arg("dtype"), nb::arg("count") = -1, nb::arg("offset") = 0,
+      nb::arg("requires_grad") = false, "A 1-d tensor that shares the memory of an object with the buffer protocol.");
   m.def(
       "empty",
       [](nb::object sizes, nb::object dtype) {
@@ -363,7 +405,8 @@ void bind_create(nb::module_ &m) {
         return nb::steal(wrap(empty_strided(dims_from(sizes.ptr(), "empty_strided(): argument 'size'"),
                                             dims_from(strides.ptr(), "empty_strided(): argument 'stride'"), d)));
       },
-      nb::arg("size"), nb::arg("stride"), nb::arg("dtype") = nb::none(), "A tensor with given strides and whatever the memory holds.");
+      nb::arg("size"), nb::arg("stride"), nb::arg("dtype") = nb::none(),
+      "A tensor with given strides and whatever the memory holds.");
 }
 
 } // namespace taeda

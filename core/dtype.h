@@ -13,8 +13,8 @@ using DType = td_dtype;
 enum class Category : uint8_t { Bool, Int, Float, Complex };
 
 struct DTypeInfo {
-  const char *name;   // "float32"
-  const char *code;   // "f32": used in kernel keys and IR text
+  const char *name; // "float32"
+  const char *code; // "f32": used in kernel keys and IR text
   uint8_t size;
   Category category;
   bool is_signed;
@@ -34,12 +34,36 @@ DType promote(DType a, DType b); // the table of array promotion (both tensors w
 // A Python number. Never carries a tensor.
 struct Scalar {
   enum Kind : uint8_t { B, I, F, C } kind = I;
-  union { bool b; int64_t i; double f; } v{};
+  union {
+    bool b;
+    int64_t i;
+    double f;
+  } v{};
   std::complex<double> c{};
-  static Scalar of(bool x) { Scalar s; s.kind = B; s.v.b = x; return s; }
-  static Scalar of(int64_t x) { Scalar s; s.kind = I; s.v.i = x; return s; }
-  static Scalar of(double x) { Scalar s; s.kind = F; s.v.f = x; return s; }
-  static Scalar of(std::complex<double> x) { Scalar s; s.kind = C; s.c = x; return s; }
+  static Scalar of(bool x) {
+    Scalar s;
+    s.kind = B;
+    s.v.b = x;
+    return s;
+  }
+  static Scalar of(int64_t x) {
+    Scalar s;
+    s.kind = I;
+    s.v.i = x;
+    return s;
+  }
+  static Scalar of(double x) {
+    Scalar s;
+    s.kind = F;
+    s.v.f = x;
+    return s;
+  }
+  static Scalar of(std::complex<double> x) {
+    Scalar s;
+    s.kind = C;
+    s.c = x;
+    return s;
+  }
   Category category() const {
     return kind == B ? Category::Bool : kind == I ? Category::Int : kind == F ? Category::Float : Category::Complex;
   }
@@ -56,7 +80,8 @@ struct Promoter {
   void add(DType d, bool zero_dim);
   void add(const Scalar &s);
   DType result() const;
- private:
+
+private:
   int dim_ = -1, zero_ = -1, wrapped_ = -1; // DType or -1; wrapped_ is a category
 };
 

@@ -23,10 +23,14 @@ void check_status(td_status s, const char *op) {
   if (s == TD_OK) return;
   std::string text = std::string(op) + ": " + td_last_error();
   switch (s) {
-  case TD_ERR_MEMORY: throw MemoryFault(text);
-  case TD_ERR_INDEX: throw IndexFault(text);
-  case TD_ERR_VALUE: throw ValueFault(text);
-  default: throw RuntimeFault(text);
+  case TD_ERR_MEMORY:
+    throw MemoryFault(text);
+  case TD_ERR_INDEX:
+    throw IndexFault(text);
+  case TD_ERR_VALUE:
+    throw ValueFault(text);
+  default:
+    throw RuntimeFault(text);
   }
 }
 
@@ -50,14 +54,22 @@ void raise_current_exception() noexcept {
     set(PyExc_RuntimeError, e.what());
   } catch (const nb::builtin_exception &e) {
     switch (e.type()) {
-    case nb::exception_type::stop_iteration: return set(PyExc_StopIteration, e.what());
-    case nb::exception_type::index_error: return set(PyExc_IndexError, e.what());
-    case nb::exception_type::key_error: return set(PyExc_KeyError, e.what());
-    case nb::exception_type::value_error: return set(PyExc_ValueError, e.what());
-    case nb::exception_type::type_error: return set(PyExc_TypeError, e.what());
-    case nb::exception_type::attribute_error: return set(PyExc_AttributeError, e.what());
-    case nb::exception_type::import_error: return set(PyExc_ImportError, e.what());
-    default: return set(PyExc_RuntimeError, e.what());
+    case nb::exception_type::stop_iteration:
+      return set(PyExc_StopIteration, e.what());
+    case nb::exception_type::index_error:
+      return set(PyExc_IndexError, e.what());
+    case nb::exception_type::key_error:
+      return set(PyExc_KeyError, e.what());
+    case nb::exception_type::value_error:
+      return set(PyExc_ValueError, e.what());
+    case nb::exception_type::type_error:
+      return set(PyExc_TypeError, e.what());
+    case nb::exception_type::attribute_error:
+      return set(PyExc_AttributeError, e.what());
+    case nb::exception_type::import_error:
+      return set(PyExc_ImportError, e.what());
+    default:
+      return set(PyExc_RuntimeError, e.what());
     }
   } catch (const std::bad_alloc &) {
     set(PyExc_RuntimeError, "out of memory");

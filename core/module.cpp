@@ -8,13 +8,15 @@
 namespace taeda {
 
 PyObject *&hook(const char *name) {
-  static auto *hooks = new std::map<std::string, PyObject *>; // nodes never move; never destroyed, as Python outlives it
+  static auto *hooks =
+      new std::map<std::string, PyObject *>; // nodes never move; never destroyed, as Python outlives it
   return (*hooks)[name];
 }
 
 PyObject *int_tuple(const Dims &v) {
   Owned t(PyTuple_New(Py_ssize_t(v.size())));
-  for (size_t i = 0; i < v.size(); ++i) PyTuple_SET_ITEM(t.get(), Py_ssize_t(i), Owned(PyLong_FromLongLong(v[i])).release());
+  for (size_t i = 0; i < v.size(); ++i)
+    PyTuple_SET_ITEM(t.get(), Py_ssize_t(i), Owned(PyLong_FromLongLong(v[i])).release());
   return t.release();
 }
 
@@ -30,10 +32,12 @@ int64_t int_from(PyObject *o, const char *what) {
 
 Dims dims_from(PyObject *o, const char *what) {
   if (PyLong_Check(o)) return {int_from(o, what)};
-  if (!PySequence_Check(o) || PyUnicode_Check(o)) throw TypeFault(format("%s must be a tuple of ints, not %s", what, Py_TYPE(o)->tp_name));
+  if (!PySequence_Check(o) || PyUnicode_Check(o))
+    throw TypeFault(format("%s must be a tuple of ints, not %s", what, Py_TYPE(o)->tp_name));
   Owned items(PySequence_Fast(o, what));
   Dims v;
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.get()); ++i) v.push_back(int_from(PySequence_Fast_GET_ITEM(items.get(), i), what));
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.get()); ++i)
+    v.push_back(int_from(PySequence_Fast_GET_ITEM(items.get(), i), what));
   return v;
 }
 
@@ -69,8 +73,9 @@ const char *cpu_level() {
   __builtin_cpu_init();
   bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
             __builtin_cpu_supports("fma") && __builtin_cpu_supports("popcnt");
-  bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+            __builtin_cpu_supports("avx512vl");
   return v4 ? "x86-64-v4" : v3 ? "x86-64-v3" : "x86-64-v2";
 #elif defined(__aarch64__)
   return "aarch64";
@@ -79,7 +84,8 @@ const char *cpu_level() {
 #endif
 }
 
-void translate(const std::exception_ptr &p, void *) { // for functions bound by nanobind; raw slots call raise_current_exception
+void translate(const std::exception_ptr &p,
+               void *) { // for functions bound by nanobind; raw slots call raise_current_exception
   try {
     std::rethrow_exception(p);
   } catch (const RuntimeFault &) {
@@ -102,18 +108,22 @@ void bind_process(nb::module_ &m) {
       "set_hook",
       [](const char *name, nb::object value) {
         bool size = std::strcmp(name, "size_type") == 0, types = std::strcmp(name, "symbolic") == 0;
-        if (!value.is_none() && size && !(PyType_Check(value.ptr()) && PyType_IsSubtype((PyTypeObject *)value.ptr(), &PyTuple_Type)))
+        if (!value.is_none() && size &&
+            !(PyType_Check(value.ptr()) && PyType_IsSubtype((PyTypeObject *)value.ptr(), &PyTuple_Type)))
           throw TypeFault("set_hook: 'size_type' must be a subclass of tuple");
-        if (!value.is_none() && !size && !types && !PyCallable_Check(value.ptr())) throw TypeFault(format("set_hook: '%s' must be callable", name));
+        if (!value.is_none() && !size && !types && !PyCallable_Check(value.ptr()))
+          throw TypeFault(format("set_hook: '%s' must be callable", name));
         PyObject *old = std::exchange(hook(name), value.is_none() ? nullptr : value.release().ptr());
         Py_XDECREF(old);
       },
-      nb::arg("name"), nb::arg("value").none(), "Gives the core a Python callable (or type) it needs; None takes it away.");
+      nb::arg("name"), nb::arg("value").none(),
+      "Gives the core a Python callable (or type) it needs; None takes it away.");
   m.def(
       "set_num_threads",
       [](nb::object n) {
         int64_t count = int_from(n.ptr(), "set_num_threads(): argument 'int'");
-        if (count < 1 || count > 4096) throw RuntimeFault(format("set_num_threads expects a positive integer, got %lld", (long long)count));
+        if (count < 1 || count > 4096)
+          throw RuntimeFault(format("set_num_threads expects a positive integer, got %lld", (long long)count));
         td_set_num_threads(int(count));
       },
       nb::arg("int"), "How many threads kernels run on. Results do not depend on it.");

@@ -7,10 +7,10 @@ namespace taeda {
 
 namespace {
 
-// ---- taeda.dtype -----------------------------------------------------------------------------------------------------
+// ---- taeda.dtype
+// -----------------------------------------------------------------------------------------------------
 struct DTypeObject {
-  PyObject_HEAD
-  DType value;
+  PyObject_HEAD DType value;
 };
 
 PyTypeObject *dtype_type = nullptr;
@@ -18,7 +18,9 @@ PyObject *singletons[TD_NUM_DTYPES];
 
 DType dtype_of(PyObject *self) { return reinterpret_cast<DTypeObject *>(self)->value; }
 PyObject *dtype_repr(PyObject *self) { return PyUnicode_FromFormat("taeda.%s", info(dtype_of(self)).name); }
-PyObject *dtype_reduce(PyObject *self, PyObject *) { return PyUnicode_FromString(info(dtype_of(self)).name); } // a name in taeda
+PyObject *dtype_reduce(PyObject *self, PyObject *) {
+  return PyUnicode_FromString(info(dtype_of(self)).name);
+} // a name in taeda
 PyObject *dtype_copy(PyObject *self, PyObject *) { return Py_NewRef(self); }
 PyObject *dtype_to_complex(PyObject *self, PyObject *) {
   DType d = dtype_of(self);
@@ -38,12 +40,18 @@ PyMethodDef dtype_methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 PyGetSetDef dtype_getset[] = {
-    {"is_floating_point", [](PyObject *s, void *) { return PyBool_FromLong(is_float(dtype_of(s))); }, nullptr, nullptr, nullptr},
-    {"is_complex", [](PyObject *s, void *) { return PyBool_FromLong(is_complex(dtype_of(s))); }, nullptr, nullptr, nullptr},
-    {"is_signed", [](PyObject *s, void *) { return PyBool_FromLong(info(dtype_of(s)).is_signed); }, nullptr, nullptr, nullptr},
-    {"itemsize", [](PyObject *s, void *) { return PyLong_FromSize_t(itemsize(dtype_of(s))); }, nullptr, "Bytes of one element.", nullptr},
-    {"name", [](PyObject *s, void *) { return PyUnicode_FromString(info(dtype_of(s)).name); }, nullptr, nullptr, nullptr},
-    {"code", [](PyObject *s, void *) { return PyUnicode_FromString(info(dtype_of(s)).code); }, nullptr, "Short name used in kernel keys.", nullptr},
+    {"is_floating_point", [](PyObject *s, void *) { return PyBool_FromLong(is_float(dtype_of(s))); }, nullptr, nullptr,
+     nullptr},
+    {"is_complex", [](PyObject *s, void *) { return PyBool_FromLong(is_complex(dtype_of(s))); }, nullptr, nullptr,
+     nullptr},
+    {"is_signed", [](PyObject *s, void *) { return PyBool_FromLong(info(dtype_of(s)).is_signed); }, nullptr, nullptr,
+     nullptr},
+    {"itemsize", [](PyObject *s, void *) { return PyLong_FromSize_t(itemsize(dtype_of(s))); }, nullptr,
+     "Bytes of one element.", nullptr},
+    {"name", [](PyObject *s, void *) { return PyUnicode_FromString(info(dtype_of(s)).name); }, nullptr, nullptr,
+     nullptr},
+    {"code", [](PyObject *s, void *) { return PyUnicode_FromString(info(dtype_of(s)).code); }, nullptr,
+     "Short name used in kernel keys.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 PyType_Slot dtype_slots[] = {
@@ -54,12 +62,13 @@ PyType_Slot dtype_slots[] = {
     {0, nullptr},
 };
 PyType_Spec dtype_spec = {"taeda.dtype", sizeof(DTypeObject), 0,
-                          Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE, dtype_slots};
+                          Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+                          dtype_slots};
 
-// ---- taeda.device ----------------------------------------------------------------------------------------------------
-struct DeviceObject { // the only device type of this build is "cpu"
-  PyObject_HEAD
-  int index; // -1: not given
+// ---- taeda.device
+// ----------------------------------------------------------------------------------------------------
+struct DeviceObject {      // the only device type of this build is "cpu"
+  PyObject_HEAD int index; // -1: not given
 };
 
 PyTypeObject *device_type = nullptr;
@@ -89,16 +98,22 @@ PyObject *device_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
   return guarded([&] {
     static const char *names[] = {"type", "index", nullptr};
     PyObject *kind = nullptr, *index = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:device", const_cast<char **>(names), &kind, &index)) throw PythonError{};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:device", const_cast<char **>(names), &kind, &index))
+      throw PythonError{};
     int n = -1;
     if (Py_TYPE(kind) == device_type) return Py_NewRef(kind);
-    if (PyLong_Check(kind)) unknown_device("cuda:" + std::to_string(int_from(kind, "device"))); // a bare index names an accelerator
-    if (!PyUnicode_Check(kind)) throw TypeFault(format("device(): argument 'type' must be str, not %s", Py_TYPE(kind)->tp_name));
+    if (PyLong_Check(kind))
+      unknown_device("cuda:" + std::to_string(int_from(kind, "device"))); // a bare index names an accelerator
+    if (!PyUnicode_Check(kind))
+      throw TypeFault(format("device(): argument 'type' must be str, not %s", Py_TYPE(kind)->tp_name));
     n = parse_device(utf8(kind));
     if (index != Py_None) {
-      if (n >= 0) throw RuntimeFault("type (string) must not include an index because index was passed explicitly: " + utf8(kind));
+      if (n >= 0)
+        throw RuntimeFault("type (string) must not include an index because index was passed explicitly: " +
+                           utf8(kind));
       int64_t i = int_from(index, "device(): index");
-      if (i < 0 || i > 9999) throw RuntimeFault(format("Device index must be between 0 and 9999, got %lld", (long long)i));
+      if (i < 0 || i > 9999)
+        throw RuntimeFault(format("Device index must be between 0 and 9999, got %lld", (long long)i));
       n = int(i);
     }
     Owned self(type->tp_alloc(type, 0));
@@ -130,8 +145,8 @@ PyMethodDef device_methods[] = {
 PyGetSetDef device_getset[] = {
     {"type", [](PyObject *, void *) { return PyUnicode_FromString("cpu"); }, nullptr, nullptr, nullptr},
     {"index",
-     [](PyObject *s, void *) { return device_index(s) < 0 ? Py_NewRef(Py_None) : PyLong_FromLong(device_index(s)); }, nullptr, nullptr,
-     nullptr},
+     [](PyObject *s, void *) { return device_index(s) < 0 ? Py_NewRef(Py_None) : PyLong_FromLong(device_index(s)); },
+     nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 PyType_Slot device_slots[] = {
@@ -145,27 +160,37 @@ PyType_Slot device_slots[] = {
     {Py_tp_doc, (void *)"device(type, index=None): where a tensor lives. This build knows the CPU."},
     {0, nullptr},
 };
-PyType_Spec device_spec = {"taeda.device", sizeof(DeviceObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, device_slots};
+PyType_Spec device_spec = {"taeda.device", sizeof(DeviceObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+                           device_slots};
 
 } // namespace
 
 PyObject *dtype_object(DType d) { return singletons[d]; }
 
 bool dtype_from(PyObject *o, DType *out) {
-  if (Py_TYPE(o) == dtype_type) *out = dtype_of(o);
-  else if (o == (PyObject *)&PyFloat_Type) *out = TD_F64;
-  else if (o == (PyObject *)&PyLong_Type) *out = TD_I64;
-  else if (o == (PyObject *)&PyBool_Type) *out = TD_BOOL;
-  else if (o == (PyObject *)&PyComplex_Type) *out = TD_C128;
-  else return false;
+  if (Py_TYPE(o) == dtype_type)
+    *out = dtype_of(o);
+  else if (o == (PyObject *)&PyFloat_Type)
+    *out = TD_F64;
+  else if (o == (PyObject *)&PyLong_Type)
+    *out = TD_I64;
+  else if (o == (PyObject *)&PyBool_Type)
+    *out = TD_BOOL;
+  else if (o == (PyObject *)&PyComplex_Type)
+    *out = TD_C128;
+  else
+    return false;
   return true;
 }
 
 void check_device(PyObject *device) {
   if (device == Py_None || Py_TYPE(device) == device_type) return;
-  if (PyUnicode_Check(device)) parse_device(utf8(device));
-  else if (PyLong_Check(device)) unknown_device("cuda:" + std::to_string(int_from(device, "device")));
-  else throw TypeFault(format("argument 'device' must be taeda.device or str, not %s", Py_TYPE(device)->tp_name));
+  if (PyUnicode_Check(device))
+    parse_device(utf8(device));
+  else if (PyLong_Check(device))
+    unknown_device("cuda:" + std::to_string(int_from(device, "device")));
+  else
+    throw TypeFault(format("argument 'device' must be taeda.device or str, not %s", Py_TYPE(device)->tp_name));
 }
 
 bool scalar_from(PyObject *o, Scalar *out) {
@@ -235,13 +260,17 @@ void bind_dtype(nb::module_ &m) {
   m.attr("dtypes") = all; // code -> dtype
   auto parse = [](nb::handle o, const char *what) {
     DType d;
-    if (!dtype_from(o.ptr(), &d)) throw TypeFault(format("%s: expected a taeda.dtype, got %s", what, Py_TYPE(o.ptr())->tp_name));
+    if (!dtype_from(o.ptr(), &d))
+      throw TypeFault(format("%s: expected a taeda.dtype, got %s", what, Py_TYPE(o.ptr())->tp_name));
     return d;
   };
-  m.def("get_default_dtype", [] { return nb::borrow(dtype_object(default_dtype())); }, "The dtype of new floating-point tensors.");
+  m.def(
+      "get_default_dtype", [] { return nb::borrow(dtype_object(default_dtype())); },
+      "The dtype of new floating-point tensors.");
   m.def("set_default_dtype", [parse](nb::object d) { set_default_dtype(parse(d, "set_default_dtype")); }, nb::arg("d"));
   m.def(
-      "promote_types", [parse](nb::object a, nb::object b) {
+      "promote_types",
+      [parse](nb::object a, nb::object b) {
         return nb::borrow(dtype_object(promote(parse(a, "promote_types"), parse(b, "promote_types"))));
       },
       nb::arg("type1"), nb::arg("type2"), "The smallest dtype both can be promoted to.");
@@ -252,10 +281,14 @@ void bind_dtype(nb::module_ &m) {
         for (nb::handle o : operands) {
           Scalar s;
           DType d;
-          if (is_tensor(o.ptr())) p.add(tensor_ptr(o.ptr())->dtype, tensor_ptr(o.ptr())->ndim() == 0);
-          else if (dtype_from(o.ptr(), &d)) p.add(d, false);
-          else if (scalar_from(o.ptr(), &s)) p.add(s);
-          else throw TypeFault(format("result_type: expected tensors and numbers, got %s", Py_TYPE(o.ptr())->tp_name));
+          if (is_tensor(o.ptr()))
+            p.add(tensor_ptr(o.ptr())->dtype, tensor_ptr(o.ptr())->ndim() == 0);
+          else if (dtype_from(o.ptr(), &d))
+            p.add(d, false);
+          else if (scalar_from(o.ptr(), &s))
+            p.add(s);
+          else
+            throw TypeFault(format("result_type: expected tensors and numbers, got %s", Py_TYPE(o.ptr())->tp_name));
         }
         return nb::borrow(dtype_object(p.result()));
       },

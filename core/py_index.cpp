@@ -1,5 +1,5 @@
-// Python indexing. The basic parts become a chain of view operators and the rest one gather or scatter, so that autograd and
-// capture see every step; numbers that a capture stands for pass through untouched.
+// Python indexing. The basic parts become a chain of view operators and the rest one gather or scatter, so that
+// autograd and capture see every step; numbers that a capture stands for pass through untouched.
 #include <cstring>
 
 #include "op.h"
@@ -10,13 +10,15 @@ namespace taeda {
 namespace {
 
 // An operator of the table by its role, looked up once.
-#define TAEDA_ROLE(name)          \
-  [] () -> Op & {                 \
-    static Op *op = role(name);   \
-    return *op;                   \
+#define TAEDA_ROLE(name)                                                                                               \
+  []() -> Op & {                                                                                                       \
+    static Op *op = role(name);                                                                                        \
+    return *op;                                                                                                        \
   }()
 
-Owned apply(Op &op, std::initializer_list<PyObject *> args) { return Owned(call_python(op, args.begin(), args.size(), nullptr)); }
+Owned apply(Op &op, std::initializer_list<PyObject *> args) {
+  return Owned(call_python(op, args.begin(), args.size(), nullptr));
+}
 
 Owned int_object(int64_t v) { return Owned(PyLong_FromLongLong(v)); }
 const Tensor &tensor_of(const Owned &o) { return *tensor_ptr(o.get()); }
@@ -32,12 +34,13 @@ Owned normalised(PyObject *item) {
 
 // The walk over one index expression.
 class Index {
- public:
+public:
   Index(PyObject *self, PyObject *index) : current_(Owned::borrow(self)) {
     std::vector<Owned> items;
     if (PyTuple_Check(index))
       for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(index); ++i) items.push_back(normalised(PyTuple_GET_ITEM(index, i)));
-    else items.push_back(normalised(index));
+    else
+      items.push_back(normalised(index));
     int64_t ndim = int64_t(tensor_of(current_).ndim()), used = 0, ellipses = 0;
     for (const Owned &item : items) {
       used += consumed(item.get());
@@ -46,7 +49,8 @@ class Index {
     if (ellipses > 1) throw IndexFault("an index can only have a single ellipsis ('...')");
     if (used > ndim) {
       if (ndim == 0 && items.size() == 1 && PyIndex_Check(items[0].get()))
-        throw IndexFault("invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert a 0-dim tensor to a number");
+        throw IndexFault(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert a 0-dim tensor to a number");
       throw IndexFault(format("too many indices for tensor of dimension %lld", (long long)ndim));
     }
     for (const Owned &item : items) {
@@ -70,7 +74,7 @@ class Index {
     return list;
   }
 
- private:
+private:
   static int64_t consumed(PyObject *item) { // dimensions of the tensor that an item stands for
     if (item == Py_None || item == Py_Ellipsis || PyBool_Check(item)) return 0;
     if (is_tensor(item) && is_mask(*tensor_ptr(item))) return int64_t(tensor_ptr(item)->ndim());
@@ -84,8 +88,9 @@ class Index {
     if (is_tensor(item)) return tensor(item);
     if (is_symbolic(item)) return select(item);
     if (PyIndex_Check(item)) return integer(item);
-    throw IndexFault(format("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got %s)",
-                            Py_TYPE(item)->tp_name));
+    throw IndexFault(format(
+        "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got %s)",
+        Py_TYPE(item)->tp_name));
   }
 
   void select(PyObject *index) {
@@ -100,8 +105,8 @@ class Index {
     int overflow = 0;
     long long i = PyLong_AsLongLongAndOverflow(index.get(), &overflow);
     if (!t.traced && (overflow || i < -size || i >= size))
-      throw IndexFault(format("index %s is out of bounds for dimension %lld with size %lld", nb::str(nb::handle(index.get())).c_str(),
-                              (long long)source_, (long long)size));
+      throw IndexFault(format("index %s is out of bounds for dimension %lld with size %lld",
+                              nb::str(nb::handle(index.get())).c_str(), (long long)source_, (long long)size));
     select(index.get());
   }
 
@@ -135,7 +140,8 @@ class Index {
       if (n <= 0) throw ValueFault("step must be greater than zero");
       if (start.get() == Py_None && stop.get() == Py_None && n == 1) return advance(1);
     }
-    current_ = apply(TAEDA_ROLE("slice"), {current_.get(), int_object(dim_).get(), start.get(), stop.get(), step.get()});
+    current_ =
+        apply(TAEDA_ROLE("slice"), {current_.get(), int_object(dim_).get(), start.get(), stop.get(), step.get()});
     advance(1);
   }
 
@@ -143,7 +149,8 @@ class Index {
     const Tensor &t = *tensor_ptr(item);
     if (is_mask(t)) return mask(item);
     if (t.dtype != TD_I64 && t.dtype != TD_I32 && t.dtype != TD_I16 && t.dtype != TD_I8)
-      throw IndexFault(format("tensors used as indices must be long, int, byte or bool tensors, got taeda.%s", info(t.dtype).name));
+      throw IndexFault(
+          format("tensors used as indices must be long, int, byte or bool tensors, got taeda.%s", info(t.dtype).name));
     if (t.ndim() == 0 && !t.traced && !tracing_active()) return integer(item);
     TensorRef index(tensor_ptr(item));
     place(dim_, t.dtype == TD_I64 || t.dtype == TD_I32 ? Owned::borrow(item) : Owned(wrap(cast(index, TD_I64))));
@@ -162,8 +169,9 @@ class Index {
     }
     for (size_t i = 0; i < m->ndim(); ++i)
       if (m->sizes[i] != t.sizes[size_t(dim_) + i] && !m->traced && !t.traced)
-        throw IndexFault(format("The shape of the mask %s at index %zu does not match the shape of the indexed tensor %s at index %lld",
-                                shape_text(m->sizes).c_str(), i, shape_text(t.sizes).c_str(), (long long)(dim_ + int64_t(i))));
+        throw IndexFault(format(
+            "The shape of the mask %s at index %zu does not match the shape of the indexed tensor %s at index %lld",
+            shape_text(m->sizes).c_str(), i, shape_text(t.sizes).c_str(), (long long)(dim_ + int64_t(i))));
     place_nonzero(dim_, Owned(wrap(m)), m->ndim());
     advance(int64_t(m->ndim()));
   }
@@ -171,7 +179,8 @@ class Index {
   void place_nonzero(int64_t dim, const Owned &mask, size_t ndim) {
     Owned found = apply(TAEDA_ROLE("nonzero"), {mask.get()});
     for (size_t i = 0; i < ndim; ++i)
-      place(dim + int64_t(i), apply(TAEDA_ROLE("select"), {found.get(), int_object(1).get(), int_object(int64_t(i)).get()}));
+      place(dim + int64_t(i),
+            apply(TAEDA_ROLE("select"), {found.get(), int_object(1).get(), int_object(int64_t(i)).get()}));
   }
 
   void place(int64_t dim, Owned index) {
@@ -185,30 +194,26 @@ class Index {
     source_ += n;
   }
 
-  Owned current_;               // the view made so far
+  Owned current_;                // the view made so far
   int64_t dim_ = 0, source_ = 0; // the next dimension of the view, and of the tensor as it was written
-  std::vector<Owned> tensors_;  // per dimension of the view; null: not indexed by a tensor
+  std::vector<Owned> tensors_;   // per dimension of the view; null: not indexed by a tensor
   bool gathers_ = false;
 };
 
 // What is assigned, as a tensor that broadcasts to the target.
 Owned value_tensor(PyObject *value, const Tensor &target) {
-  Scalar s;
   if (is_symbolic(value)) return Owned::borrow(value);
-  if (!is_tensor(value)) {
-    if (scalar_from(value, &s)) {
-      if (s.kind == Scalar::C && !is_complex(target.dtype))
-        throw RuntimeFault(format("value cannot be converted to type %s without overflow", info(target.dtype).name));
-      return Owned(wrap(scalar_tensor(s, target.dtype)));
-    }
-    return Owned(wrap(tensor_from(value, &target.dtype)));
-  }
-  const Tensor &v = *tensor_ptr(value);
-  size_t drop = 0; // leading dimensions of size one may be left over
-  while (v.ndim() - drop > target.ndim() && v.sizes[drop] == 1) ++drop;
-  if (drop == 0) return Owned::borrow(value);
   Owned result = Owned::borrow(value);
-  for (; drop > 0; --drop) result = apply(TAEDA_ROLE("select"), {result.get(), int_object(0).get(), int_object(0).get()});
+  Scalar s;
+  if (!is_tensor(value) && scalar_from(value, &s)) {
+    if (s.kind == Scalar::C && !is_complex(target.dtype))
+      throw RuntimeFault(format("value cannot be converted to type %s without overflow", info(target.dtype).name));
+    return Owned(wrap(scalar_tensor(s, target.dtype)));
+  }
+  if (!is_tensor(value)) result = Owned(wrap(tensor_from(value, &target.dtype)));
+  while (tensor_of(result).ndim() > target.ndim() &&
+         tensor_of(result).sizes[0] == 1) // leading sizes of one may be left over
+    result = apply(TAEDA_ROLE("select"), {result.get(), int_object(0).get(), int_object(0).get()});
   return result;
 }
 
@@ -229,7 +234,8 @@ void set_item(PyObject *self, PyObject *index, PyObject *value) {
     return;
   }
   Owned v = is_tensor(value) ? Owned::borrow(value) : value_tensor(value, target);
-  if (is_tensor(v.get()) && tensor_ptr(v.get())->dtype != target.dtype) v = Owned(wrap(cast(TensorRef(tensor_ptr(v.get())), target.dtype)));
+  if (is_tensor(v.get()) && tensor_ptr(v.get())->dtype != target.dtype)
+    v = Owned(wrap(cast(TensorRef(tensor_ptr(v.get())), target.dtype)));
   apply(TAEDA_ROLE("index_put_"), {parsed.view(), parsed.index_list().get(), v.get()});
 }
 

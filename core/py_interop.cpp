@@ -10,16 +10,22 @@ namespace taeda {
 namespace {
 
 const char *buffer_format(DType d) {
-  static constexpr const char *kFormats[TD_NUM_DTYPES] = {"?", "B", "b", "h", "i", "q", "e", nullptr, "f", "d", "Zf", "Zd"};
+  static constexpr const char *kFormats[TD_NUM_DTYPES] = {"?", "B",     "b", "h", "i",  "q",
+                                                          "e", nullptr, "f", "d", "Zf", "Zd"};
   return kFormats[d];
 }
 
 void require_no_grad(const Tensor &t, const char *what) {
-  if (t.requires_grad()) throw RuntimeFault(format("Can't call %s on Tensor that requires grad. Use tensor.detach().%s instead.", what, what));
+  if (t.requires_grad())
+    throw RuntimeFault(
+        format("Can't call %s on Tensor that requires grad. Use tensor.detach().%s instead.", what, what));
 }
 
-// ---- buffer protocol ---------------------------------------------------------------------------------------------------
-struct Layout { Py_ssize_t shape[TD_MAX_DIMS], strides[TD_MAX_DIMS]; };
+// ---- buffer protocol
+// ---------------------------------------------------------------------------------------------------
+struct Layout {
+  Py_ssize_t shape[TD_MAX_DIMS], strides[TD_MAX_DIMS];
+};
 
 bool column_major(const Tensor &t) {
   int64_t expected = 1;
@@ -37,11 +43,12 @@ int getbuffer_slot(PyObject *self, Py_buffer *view, int flags) {
     const Tensor &t = *tensor_ptr(self);
     require_data(t, "buffer");
     require_no_grad(t, "numpy()");
-    if (!buffer_format(t.dtype)) throw TypeFault(format("the buffer protocol has no format for taeda.%s", info(t.dtype).name));
+    if (!buffer_format(t.dtype))
+      throw TypeFault(format("the buffer protocol has no format for taeda.%s", info(t.dtype).name));
     bool rows = t.contiguous(), columns = column_major(t);
     auto wants = [flags](int f) { return (flags & f) == f; };
-    if ((wants(PyBUF_C_CONTIGUOUS) && !rows) || (wants(PyBUF_F_CONTIGUOUS) && !columns) || (wants(PyBUF_ANY_CONTIGUOUS) && !rows && !columns) ||
-        (!wants(PyBUF_STRIDES) && !rows)) {
+    if ((wants(PyBUF_C_CONTIGUOUS) && !rows) || (wants(PyBUF_F_CONTIGUOUS) && !columns) ||
+        (wants(PyBUF_ANY_CONTIGUOUS) && !rows && !columns) || (!wants(PyBUF_STRIDES) && !rows)) {
       PyErr_SetString(PyExc_BufferError, "the tensor is not contiguous in the order that was asked for");
       throw PythonError{};
     }
@@ -68,7 +75,8 @@ int getbuffer_slot(PyObject *self, Py_buffer *view, int flags) {
 
 void releasebuffer_slot(PyObject *, Py_buffer *view) { delete static_cast<Layout *>(view->internal); }
 
-// ---- NumPy ---------------------------------------------------------------------------------------------------------------
+// ---- NumPy
+// ---------------------------------------------------------------------------------------------------------------
 Owned numpy_array(const TensorRef &t) {
   require_data(*t, "numpy");
   if (!buffer_format(t->dtype)) throw TypeFault("Got unsupported ScalarType BFloat16");
@@ -82,7 +90,8 @@ PyObject *numpy_method(PyObject *self, PyObject *args, PyObject *kwargs) {
   return guarded([&] {
     static const char *names[] = {"force", nullptr};
     int force = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$p:numpy", const_cast<char **>(names), &force)) throw PythonError{};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$p:numpy", const_cast<char **>(names), &force))
+      throw PythonError{};
     TensorRef t(tensor_ptr(self));
     if (!force) require_no_grad(*t, "numpy()");
     return numpy_array(t).release();
@@ -93,7 +102,8 @@ PyObject *array_method(PyObject *self, PyObject *args, PyObject *kwargs) {
   return guarded([&] {
     static const char *names[] = {"dtype", "copy", nullptr};
     PyObject *dtype = Py_None, *copy = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO:__array__", const_cast<char **>(names), &dtype, &copy)) throw PythonError{};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO:__array__", const_cast<char **>(names), &dtype, &copy))
+      throw PythonError{};
     TensorRef t(tensor_ptr(self));
     require_no_grad(*t, "numpy()");
     Owned array = numpy_array(t);
@@ -107,14 +117,39 @@ PyObject *array_method(PyObject *self, PyObject *args, PyObject *kwargs) {
   });
 }
 
-// ---- DLPack: the structures of its ABI, versions 0.x and 1.x ---------------------------------------------------------
+// ---- DLPack: the structures of its ABI, versions 0.x and 1.x
+// ---------------------------------------------------------
 namespace dl {
-struct Device { int32_t type, id; };
-struct DataType { uint8_t code, bits; uint16_t lanes; };
-struct Tensor { void *data; Device device; int32_t ndim; DataType dtype; int64_t *shape, *strides; uint64_t byte_offset; };
-struct Managed { Tensor tensor; void *ctx; void (*deleter)(Managed *); };
-struct Version { uint32_t major, minor; };
-struct ManagedVersioned { Version version; void *ctx; void (*deleter)(ManagedVersioned *); uint64_t flags; Tensor tensor; };
+struct Device {
+  int32_t type, id;
+};
+struct DataType {
+  uint8_t code, bits;
+  uint16_t lanes;
+};
+struct Tensor {
+  void *data;
+  Device device;
+  int32_t ndim;
+  DataType dtype;
+  int64_t *shape, *strides;
+  uint64_t byte_offset;
+};
+struct Managed {
+  Tensor tensor;
+  void *ctx;
+  void (*deleter)(Managed *);
+};
+struct Version {
+  uint32_t major, minor;
+};
+struct ManagedVersioned {
+  Version version;
+  void *ctx;
+  void (*deleter)(ManagedVersioned *);
+  uint64_t flags;
+  Tensor tensor;
+};
 constexpr int32_t kCPU = 1;
 constexpr uint64_t kIsCopied = 2;
 enum Code : uint8_t { Int = 0, UInt = 1, Float = 2, BFloat = 4, Complex = 5, Bool = 6 };
@@ -133,7 +168,8 @@ DType from_dlpack_dtype(dl::DataType t) {
     dl::DataType have = dlpack_dtype(DType(d));
     if (have.code == t.code && have.bits == t.bits && t.lanes == 1) return DType(d);
   }
-  throw RuntimeFault(format("from_dlpack: no Taeda dtype for DLPack type code %d with %d bits and %d lanes", t.code, t.bits, t.lanes));
+  throw RuntimeFault(
+      format("from_dlpack: no Taeda dtype for DLPack type code %d with %d bits and %d lanes", t.code, t.bits, t.lanes));
 }
 
 struct Export { // what one capsule keeps alive
@@ -169,16 +205,19 @@ PyObject *dlpack_method(PyObject *self, PyObject *args, PyObject *kwargs) {
   return guarded([&] {
     static const char *names[] = {"stream", "max_version", "dl_device", "copy", nullptr};
     PyObject *stream = Py_None, *version = Py_None, *device = Py_None, *copy = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOO:__dlpack__", const_cast<char **>(names), &stream, &version, &device, &copy))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOO:__dlpack__", const_cast<char **>(names), &stream, &version,
+                                     &device, &copy))
       throw PythonError{};
     TensorRef t(tensor_ptr(self));
     require_data(*t, "__dlpack__");
     if (t->requires_grad()) buffer_error("Can't export tensors that require gradient, use tensor.detach()");
     auto first = [](PyObject *pair, const char *what) {
-      if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) throw TypeFault(format("__dlpack__: '%s' must be a pair of ints", what));
+      if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2)
+        throw TypeFault(format("__dlpack__: '%s' must be a pair of ints", what));
       return int_from(PyTuple_GET_ITEM(pair, 0), what);
     };
-    if (device != Py_None && first(device, "dl_device") != dl::kCPU) buffer_error("__dlpack__: this tensor lives on the CPU and cannot be exported to another device");
+    if (device != Py_None && first(device, "dl_device") != dl::kCPU)
+      buffer_error("__dlpack__: this tensor lives on the CPU and cannot be exported to another device");
     bool copied = copy == Py_True;
     if (copied) {
       TensorRef own = empty(t->sizes, t->dtype);
@@ -191,9 +230,16 @@ PyObject *dlpack_method(PyObject *self, PyObject *args, PyObject *kwargs) {
       e->shape[i] = t->sizes[i];
       e->strides[i] = t->strides[i];
     }
-    dl::Tensor out = {t->numel() ? t->data() : nullptr, {dl::kCPU, 0}, int32_t(t->ndim()), dlpack_dtype(t->dtype), e->shape, e->strides, 0};
+    dl::Tensor out = {t->numel() ? t->data() : nullptr,
+                      {dl::kCPU, 0},
+                      int32_t(t->ndim()),
+                      dlpack_dtype(t->dtype),
+                      e->shape,
+                      e->strides,
+                      0};
     e->plain = {out, e.get(), [](dl::Managed *m) { release_export(m->ctx); }};
-    e->versioned = {{1, 0}, e.get(), [](dl::ManagedVersioned *m) { release_export(m->ctx); }, copied ? dl::kIsCopied : 0, out};
+    e->versioned = {
+        {1, 0}, e.get(), [](dl::ManagedVersioned *m) { release_export(m->ctx); }, copied ? dl::kIsCopied : 0, out};
     bool versioned = version != Py_None && first(version, "max_version") >= 1;
     Owned capsule(versioned ? PyCapsule_New(&e->versioned, "dltensor_versioned", capsule_destructor)
                             : PyCapsule_New(&e->plain, "dltensor", capsule_destructor));
@@ -207,8 +253,10 @@ PyObject *dlpack_device_method(PyObject *, PyObject *) { return Py_BuildValue("(
 // Checks everything before the capsule is consumed, so that a refused capsule stays with its producer.
 TensorRef adopt_dlpack(const dl::Tensor &d) {
   if (d.device.type != dl::kCPU)
-    throw RuntimeFault(format("from_dlpack: the array lives on device type %d; this build of Taeda takes CPU memory only", d.device.type));
-  if (d.ndim < 0 || d.ndim > TD_MAX_DIMS) throw RuntimeFault(format("from_dlpack: %d dimensions; tensors have at most 32", d.ndim));
+    throw RuntimeFault(format(
+        "from_dlpack: the array lives on device type %d; this build of Taeda takes CPU memory only", d.device.type));
+  if (d.ndim < 0 || d.ndim > TD_MAX_DIMS)
+    throw RuntimeFault(format("from_dlpack: %d dimensions; tensors have at most 32", d.ndim));
   TensorRef t(new Tensor);
   t->dtype = from_dlpack_dtype(d.dtype);
   t->sizes = Dims(d.shape, size_t(d.ndim));
@@ -229,7 +277,8 @@ TensorRef adopt_dlpack(const dl::Tensor &d) {
 TensorRef from_capsule(PyObject *capsule) {
   if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
     auto *m = static_cast<dl::ManagedVersioned *>(PyCapsule_GetPointer(capsule, "dltensor_versioned"));
-    if (m->version.major != 1) throw RuntimeFault(format("from_dlpack: DLPack version %u.%u is not known", m->version.major, m->version.minor));
+    if (m->version.major != 1)
+      throw RuntimeFault(format("from_dlpack: DLPack version %u.%u is not known", m->version.major, m->version.minor));
     TensorRef t = adopt_dlpack(m->tensor);
     if (PyCapsule_SetName(capsule, "used_dltensor_versioned")) throw PythonError{};
     t->storage->ctx = m;
@@ -255,18 +304,23 @@ TensorRef from_capsule(PyObject *capsule) {
 
 TensorRef from_dlpack(nb::object source, nb::object copy) {
   if (PyCapsule_CheckExact(source.ptr())) return from_capsule(source.ptr());
-  if (!nb::hasattr(source, "__dlpack__")) throw TypeFault(format("from_dlpack: %s has no __dlpack__ method", Py_TYPE(source.ptr())->tp_name));
+  if (!nb::hasattr(source, "__dlpack__"))
+    throw TypeFault(format("from_dlpack: %s has no __dlpack__ method", Py_TYPE(source.ptr())->tp_name));
   if (nb::hasattr(source, "__dlpack_device__")) {
     nb::object device = source.attr("__dlpack_device__")();
-    if (!PyTuple_Check(device.ptr()) || PyTuple_GET_SIZE(device.ptr()) != 2) throw TypeFault("from_dlpack: __dlpack_device__ must return a pair of ints");
+    if (!PyTuple_Check(device.ptr()) || PyTuple_GET_SIZE(device.ptr()) != 2)
+      throw TypeFault("from_dlpack: __dlpack_device__ must return a pair of ints");
     int64_t type = int_from(PyTuple_GET_ITEM(device.ptr(), 0), "from_dlpack: device type");
     if (type != dl::kCPU)
-      throw RuntimeFault(format("from_dlpack: the array lives on device type %lld; this build of Taeda takes CPU memory only", (long long)type));
+      throw RuntimeFault(
+          format("from_dlpack: the array lives on device type %lld; this build of Taeda takes CPU memory only",
+                 (long long)type));
   }
   nb::object capsule;
   try {
-    capsule = copy.is_none() ? source.attr("__dlpack__")(nb::arg("max_version") = nb::make_tuple(1, 0))
-                             : source.attr("__dlpack__")(nb::arg("max_version") = nb::make_tuple(1, 0), nb::arg("copy") = copy);
+    capsule = copy.is_none()
+                  ? source.attr("__dlpack__")(nb::arg("max_version") = nb::make_tuple(1, 0))
+                  : source.attr("__dlpack__")(nb::arg("max_version") = nb::make_tuple(1, 0), nb::arg("copy") = copy);
   } catch (nb::python_error &e) {
     if (!copy.is_none() || !e.matches(PyExc_TypeError)) throw; // producers before DLPack 1.0 take no max_version
     capsule = source.attr("__dlpack__")();
@@ -282,7 +336,7 @@ PyType_Slot buffer_slots[] = {
     {0, nullptr},
 };
 
-#define TAEDA_KEYWORDS(f) (PyCFunction)(void (*)())f, METH_VARARGS | METH_KEYWORDS
+#define TAEDA_KEYWORDS(f) (PyCFunction)(void (*)()) f, METH_VARARGS | METH_KEYWORDS
 PyMethodDef interop_methods[] = {
     {"numpy", TAEDA_KEYWORDS(numpy_method), "numpy(*, force=False): a NumPy array that shares this tensor's memory."},
     {"__array__", TAEDA_KEYWORDS(array_method), nullptr},

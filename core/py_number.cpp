@@ -1,4 +1,5 @@
-// Python's operators on tensors. Each slot forwards to the callable that _core.set_slot gave it, or lets the other operand try.
+// Python's operators on tensors. Each slot forwards to the callable that _core.set_slot gave it, or lets the other
+// operand try.
 #include <cstring>
 
 #include "py_tensor.h"
@@ -8,19 +9,66 @@ namespace taeda {
 namespace {
 
 enum Slot {
-  Add, Subtract, Multiply, Remainder, Power, LeftShift, RightShift, And, Xor, Or, FloorDivide, TrueDivide, MatrixMultiply,
+  Add,
+  Subtract,
+  Multiply,
+  Remainder,
+  Power,
+  LeftShift,
+  RightShift,
+  And,
+  Xor,
+  Or,
+  FloorDivide,
+  TrueDivide,
+  MatrixMultiply,
   FirstInplace, // the in-place twins follow in the same order
-  Negative = 2 * FirstInplace, Absolute, Invert,
-  Less, LessEqual, Equal, NotEqual, Greater, GreaterEqual, // in the order of Py_LT ... Py_GE
+  Negative = 2 * FirstInplace,
+  Absolute,
+  Invert,
+  Less,
+  LessEqual,
+  Equal,
+  NotEqual,
+  Greater,
+  GreaterEqual, // in the order of Py_LT ... Py_GE
   Count
 };
-const char *const kNames[Count] = {
-    "nb_add", "nb_subtract", "nb_multiply", "nb_remainder", "nb_power", "nb_lshift", "nb_rshift", "nb_and", "nb_xor", "nb_or",
-    "nb_floor_divide", "nb_true_divide", "nb_matrix_multiply",
-    "nb_inplace_add", "nb_inplace_subtract", "nb_inplace_multiply", "nb_inplace_remainder", "nb_inplace_power", "nb_inplace_lshift",
-    "nb_inplace_rshift", "nb_inplace_and", "nb_inplace_xor", "nb_inplace_or", "nb_inplace_floor_divide", "nb_inplace_true_divide",
-    "nb_inplace_matrix_multiply",
-    "nb_negative", "nb_absolute", "nb_invert", "<", "<=", "==", "!=", ">", ">="};
+const char *const kNames[Count] = {"nb_add",
+                                   "nb_subtract",
+                                   "nb_multiply",
+                                   "nb_remainder",
+                                   "nb_power",
+                                   "nb_lshift",
+                                   "nb_rshift",
+                                   "nb_and",
+                                   "nb_xor",
+                                   "nb_or",
+                                   "nb_floor_divide",
+                                   "nb_true_divide",
+                                   "nb_matrix_multiply",
+                                   "nb_inplace_add",
+                                   "nb_inplace_subtract",
+                                   "nb_inplace_multiply",
+                                   "nb_inplace_remainder",
+                                   "nb_inplace_power",
+                                   "nb_inplace_lshift",
+                                   "nb_inplace_rshift",
+                                   "nb_inplace_and",
+                                   "nb_inplace_xor",
+                                   "nb_inplace_or",
+                                   "nb_inplace_floor_divide",
+                                   "nb_inplace_true_divide",
+                                   "nb_inplace_matrix_multiply",
+                                   "nb_negative",
+                                   "nb_absolute",
+                                   "nb_invert",
+                                   "<",
+                                   "<=",
+                                   "==",
+                                   "!=",
+                                   ">",
+                                   ">="};
 PyObject *callables[Count];
 
 // The operand as the operator may take it: itself, or an array as a tensor. Null (no error): not for us.
@@ -39,7 +87,8 @@ PyObject *call_slot(Slot slot, PyObject *const *args, size_t n) {
 }
 
 PyObject *binary(Slot slot, PyObject *a, PyObject *b) {
-  if (is_tensor(a) && (is_tensor(b) || PyFloat_CheckExact(b) || PyLong_CheckExact(b))) { // the common case, no conversions
+  if (is_tensor(a) &&
+      (is_tensor(b) || PyFloat_CheckExact(b) || PyLong_CheckExact(b))) { // the common case, no conversions
     PyObject *args[] = {a, b};
     return call_slot(slot, args, 2);
   }
@@ -125,7 +174,8 @@ Py_hash_t hash_slot(PyObject *self) { // by identity
 
 } // namespace
 
-#define TAEDA_BINARY(py, slot) {Py_nb_##py, (void *)binary_slot<slot>}, {Py_nb_inplace_##py, (void *)inplace_slot<slot>}
+#define TAEDA_BINARY(py, slot)                                                                                         \
+  {Py_nb_##py, (void *)binary_slot<slot>}, { Py_nb_inplace_##py, (void *)inplace_slot<slot> }
 PyType_Slot number_slots[] = {
     TAEDA_BINARY(add, Add),
     TAEDA_BINARY(subtract, Subtract),

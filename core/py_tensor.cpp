@@ -1,6 +1,7 @@
-// Python's Tensor class: its identity with the core's tensor, construction, garbage collection and the attributes of its geometry.
-#include "autograd.h"
+// Python's Tensor class: its identity with the core's tensor, construction, garbage collection and the attributes of
+// its geometry.
 #include "py_tensor.h"
+#include "autograd.h"
 
 namespace taeda {
 
@@ -14,8 +15,9 @@ PyObject *&dict_of(PyObject *self) { // subclasses share the base's place for th
   return *reinterpret_cast<PyObject **>(reinterpret_cast<char *>(self) + tensor_type->tp_dictoffset);
 }
 
-// ---- garbage collection: what one tensor owns alone ------------------------------------------------------------------
-// A reference held in C++ to a tensor known to Python is one reference of its Python object, so it can be reported to the collector.
+// ---- garbage collection: what one tensor owns alone
+// ------------------------------------------------------------------ A reference held in C++ to a tensor known to
+// Python is one reference of its Python object, so it can be reported to the collector.
 int tensor_traverse(PyObject *self, visitproc visit, void *arg) {
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(dict_of(self));
@@ -43,7 +45,8 @@ int tensor_clear(PyObject *self) {
   return 0;
 }
 
-// ---- construction: the legacy constructor Tensor(sizes...) or Tensor(data), always of the default dtype ----------------
+// ---- construction: the legacy constructor Tensor(sizes...) or Tensor(data), always of the default dtype
+// ----------------
 TensorRef construct(PyObject *args) {
   Py_ssize_t n = PyTuple_GET_SIZE(args);
   if (n == 0) return empty({0}, default_dtype());
@@ -54,7 +57,8 @@ TensorRef construct(PyObject *args) {
     return view_of(t, t->sizes, t->strides, t->offset);
   }
   bool is_shape = hook("size_type") && PyObject_TypeCheck(first, (PyTypeObject *)hook("size_type"));
-  if (n > 1 || PyLong_Check(first) || is_shape) return empty(dims_from(n == 1 ? first : args, "Tensor(): sizes"), default_dtype());
+  if (n > 1 || PyLong_Check(first) || is_shape)
+    return empty(dims_from(n == 1 ? first : args, "Tensor(): sizes"), default_dtype());
   DType d = default_dtype();
   return tensor_from(first, &d);
 }
@@ -63,7 +67,8 @@ PyObject *tensor_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs) {
   return guarded([&] {
     if (kwargs && PyDict_GET_SIZE(kwargs)) {
       PyObject *device = PyDict_GetItemString(kwargs, "device");
-      if (!device || PyDict_GET_SIZE(kwargs) > 1) throw TypeFault("Tensor() takes sizes or data, and of keywords only 'device'");
+      if (!device || PyDict_GET_SIZE(kwargs) > 1)
+        throw TypeFault("Tensor() takes sizes or data, and of keywords only 'device'");
       check_device(device);
     }
     return wrap_as(cls, construct(args));
@@ -72,7 +77,8 @@ PyObject *tensor_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs) {
 
 int tensor_init(PyObject *, PyObject *, PyObject *) { return 0; } // made whole in tensor_new
 
-// ---- shapes ------------------------------------------------------------------------------------------------------------
+// ---- shapes
+// ------------------------------------------------------------------------------------------------------------
 Owned traced_shape(const Tensor &t) {
   static PyObject *&callback = hook("traced_shape");
   if (!callback) throw RuntimeFault("hook 'traced_shape' is not set");
@@ -90,7 +96,8 @@ PyObject *get_shape(PyObject *self, void *) {
 PyObject *numel_object(const Tensor &t) {
   if (!t.traced) return PyLong_FromLongLong(t.numel());
   Owned shape = traced_shape(t), n(PyLong_FromLong(1));
-  for (size_t i = 0; i < t.ndim(); ++i) n = Owned(PyNumber_Multiply(n.get(), PyTuple_GET_ITEM(shape.get(), Py_ssize_t(i))));
+  for (size_t i = 0; i < t.ndim(); ++i)
+    n = Owned(PyNumber_Multiply(n.get(), PyTuple_GET_ITEM(shape.get(), Py_ssize_t(i))));
   return n.release();
 }
 
@@ -109,7 +116,8 @@ PyObject *size_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs, P
     PyObject *dim = dim_argument("size", args, nargs, names);
     if (!dim) return shape_object(t);
     int64_t d = wrap_dim("size", int_from(dim, "size(): argument 'dim'"), int64_t(t.ndim()));
-    if (t.ndim() == 0) throw IndexFault("Dimension specified as " + std::to_string(d) + " but tensor has no dimensions");
+    if (t.ndim() == 0)
+      throw IndexFault("Dimension specified as " + std::to_string(d) + " but tensor has no dimensions");
     if (t.traced) return Py_NewRef(PyTuple_GET_ITEM(traced_shape(t).get(), d));
     return PyLong_FromLongLong(t.sizes[size_t(d)]);
   });
@@ -121,17 +129,22 @@ PyObject *stride_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     PyObject *dim = dim_argument("stride", args, nargs, names);
     if (!dim) return int_tuple(t.strides);
     int64_t d = wrap_dim("stride", int_from(dim, "stride(): argument 'dim'"), int64_t(t.ndim()));
-    if (t.ndim() == 0) throw IndexFault("Dimension specified as " + std::to_string(d) + " but tensor has no dimensions");
+    if (t.ndim() == 0)
+      throw IndexFault("Dimension specified as " + std::to_string(d) + " but tensor has no dimensions");
     return PyLong_FromLongLong(t.strides[size_t(d)]);
   });
 }
 
-PyObject *is_contiguous_method(PyObject *self, PyObject *, PyObject *) { return PyBool_FromLong(tensor_ptr(self)->contiguous()); }
+PyObject *is_contiguous_method(PyObject *self, PyObject *, PyObject *) {
+  return PyBool_FromLong(tensor_ptr(self)->contiguous());
+}
 PyObject *dim_method(PyObject *self, PyObject *) { return PyLong_FromSize_t(tensor_ptr(self)->ndim()); }
 PyObject *numel_method(PyObject *self, PyObject *) {
   return guarded([&] { return numel_object(*tensor_ptr(self)); });
 }
-PyObject *element_size_method(PyObject *self, PyObject *) { return PyLong_FromSize_t(itemsize(tensor_ptr(self)->dtype)); }
+PyObject *element_size_method(PyObject *self, PyObject *) {
+  return PyLong_FromSize_t(itemsize(tensor_ptr(self)->dtype));
+}
 PyObject *storage_offset_method(PyObject *self, PyObject *) { return PyLong_FromLongLong(tensor_ptr(self)->offset); }
 PyObject *data_ptr_method(PyObject *self, PyObject *) {
   return guarded([&] {
@@ -140,9 +153,13 @@ PyObject *data_ptr_method(PyObject *self, PyObject *) {
     return PyLong_FromVoidPtr(t.numel() ? t.data() : nullptr);
   });
 }
-PyObject *is_floating_point_method(PyObject *self, PyObject *) { return PyBool_FromLong(is_float(tensor_ptr(self)->dtype)); }
+PyObject *is_floating_point_method(PyObject *self, PyObject *) {
+  return PyBool_FromLong(is_float(tensor_ptr(self)->dtype));
+}
 PyObject *is_complex_method(PyObject *self, PyObject *) { return PyBool_FromLong(is_complex(tensor_ptr(self)->dtype)); }
-PyObject *is_signed_method(PyObject *self, PyObject *) { return PyBool_FromLong(info(tensor_ptr(self)->dtype).is_signed); }
+PyObject *is_signed_method(PyObject *self, PyObject *) {
+  return PyBool_FromLong(info(tensor_ptr(self)->dtype).is_signed);
+}
 PyObject *get_device_method(PyObject *, PyObject *) { return PyLong_FromLong(-1); }
 PyObject *is_inference_method(PyObject *self, PyObject *) { return PyBool_FromLong(tensor_ptr(self)->inference); }
 
@@ -166,9 +183,12 @@ PyObject *get_true(PyObject *, void *) { Py_RETURN_TRUE; }
 PyObject *get_false(PyObject *, void *) { Py_RETURN_FALSE; }
 
 PyMethodDef geometry_methods[] = {
-    {"size", (PyCFunction)(void (*)())size_method, METH_FASTCALL | METH_KEYWORDS, "size(dim=None): the shape, or the size of one dimension."},
-    {"stride", (PyCFunction)(void (*)())stride_method, METH_FASTCALL | METH_KEYWORDS, "stride(dim=None): strides in elements."},
-    {"is_contiguous", (PyCFunction)(void (*)())is_contiguous_method, METH_VARARGS | METH_KEYWORDS, "True where elements lie in row-major order without gaps."},
+    {"size", (PyCFunction)(void (*)())size_method, METH_FASTCALL | METH_KEYWORDS,
+     "size(dim=None): the shape, or the size of one dimension."},
+    {"stride", (PyCFunction)(void (*)())stride_method, METH_FASTCALL | METH_KEYWORDS,
+     "stride(dim=None): strides in elements."},
+    {"is_contiguous", (PyCFunction)(void (*)())is_contiguous_method, METH_VARARGS | METH_KEYWORDS,
+     "True where elements lie in row-major order without gaps."},
     {"dim", dim_method, METH_NOARGS, "The number of dimensions."},
     {"ndimension", dim_method, METH_NOARGS, "The number of dimensions."},
     {"numel", numel_method, METH_NOARGS, "The number of elements."},
@@ -201,7 +221,8 @@ PyGetSetDef getset[] = {
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
-// ---- sequence and mapping protocol ---------------------------------------------------------------------------------------
+// ---- sequence and mapping protocol
+// ---------------------------------------------------------------------------------------
 Py_ssize_t length_slot(PyObject *self) {
   return guarded(Py_ssize_t(-1), [&] {
     const Tensor &t = *tensor_ptr(self);
@@ -306,8 +327,9 @@ void bind_tensor(nb::module_ &m) {
   slots.push_back({0, nullptr});
 
   class_object = new nb::class_<Tensor>(
-      m, "Tensor", nb::intrusive_ptr<Tensor>([](Tensor *t, PyObject *o) noexcept { t->set_self_py(o); }), nb::type_slots(slots.data()),
-      nb::dynamic_attr(), nb::is_weak_referenceable(), "A multi-dimensional array of elements of one data type.");
+      m, "Tensor", nb::intrusive_ptr<Tensor>([](Tensor *t, PyObject *o) noexcept { t->set_self_py(o); }),
+      nb::type_slots(slots.data()), nb::dynamic_attr(), nb::is_weak_referenceable(),
+      "A multi-dimensional array of elements of one data type.");
   tensor_type = (PyTypeObject *)class_object->ptr();
   class_object->attr("__module__") = "taeda";
   class_object->attr("__array_priority__") = 1000; // NumPy leaves mixed operators to the tensor
@@ -317,8 +339,10 @@ void bind_tensor(nb::module_ &m) {
       "alias_as",
       [](nb::object cls, nb::object tensor, bool requires_grad) {
         auto *type = (PyTypeObject *)cls.ptr();
-        if (!PyType_Check(cls.ptr()) || !PyType_IsSubtype(type, tensor_type)) throw TypeFault("alias_as: 'cls' must be a subclass of Tensor");
-        if (!is_tensor(tensor.ptr())) throw TypeFault(format("alias_as: expected a Tensor, got %s", Py_TYPE(tensor.ptr())->tp_name));
+        if (!PyType_Check(cls.ptr()) || !PyType_IsSubtype(type, tensor_type))
+          throw TypeFault("alias_as: 'cls' must be a subclass of Tensor");
+        if (!is_tensor(tensor.ptr()))
+          throw TypeFault(format("alias_as: expected a Tensor, got %s", Py_TYPE(tensor.ptr())->tp_name));
         TensorRef alias = alias_of(TensorRef(tensor_ptr(tensor.ptr())));
         if (requires_grad) require_grad(alias);
         return nb::steal(wrap_as(type, alias));

@@ -10,10 +10,14 @@ namespace {
 
 PyObject *number_object(const Scalar &s) {
   switch (s.kind) {
-  case Scalar::B: return PyBool_FromLong(s.v.b);
-  case Scalar::I: return PyLong_FromLongLong(s.v.i);
-  case Scalar::F: return PyFloat_FromDouble(s.v.f);
-  case Scalar::C: break;
+  case Scalar::B:
+    return PyBool_FromLong(s.v.b);
+  case Scalar::I:
+    return PyLong_FromLongLong(s.v.i);
+  case Scalar::F:
+    return PyFloat_FromDouble(s.v.f);
+  case Scalar::C:
+    break;
   }
   return PyComplex_FromDoubles(s.c.real(), s.c.imag());
 }
@@ -22,7 +26,8 @@ PyObject *nested_list(const Tensor &t, size_t dim, const char *p) {
   if (dim == t.ndim()) return number_object(Scalar::load(t.dtype, p));
   Owned list(PyList_New(t.sizes[dim]));
   int64_t step = t.strides[dim] * int64_t(itemsize(t.dtype));
-  for (int64_t i = 0; i < t.sizes[dim]; ++i) PyList_SET_ITEM(list.get(), i, Owned(nested_list(t, dim + 1, p + i * step)).release());
+  for (int64_t i = 0; i < t.sizes[dim]; ++i)
+    PyList_SET_ITEM(list.get(), i, Owned(nested_list(t, dim + 1, p + i * step)).release());
   return list.release();
 }
 
@@ -89,7 +94,10 @@ TensorRef from_bytes(nb::object data, nb::object dtype, nb::object sizes) {
   if (!dtype_from(dtype.ptr(), &d)) throw TypeFault("from_bytes: argument 'dtype' must be a taeda.dtype");
   Py_buffer view;
   if (PyObject_GetBuffer(data.ptr(), &view, PyBUF_SIMPLE)) throw PythonError{};
-  struct Release { Py_buffer *v; ~Release() { PyBuffer_Release(v); } } release{&view};
+  struct Release {
+    Py_buffer *v;
+    ~Release() { PyBuffer_Release(v); }
+  } release{&view};
   TensorRef t = empty(dims_from(sizes.ptr(), "from_bytes: sizes"), d);
   if (size_t(view.len) != t->storage->nbytes)
     throw ValueFault(format("from_bytes: %zd bytes given, but a %s tensor of shape %s has %zu", view.len, info(d).name,
@@ -110,7 +118,7 @@ TensorRef duplicate(const Tensor &t) {
   return copy;
 }
 
-PyObject *rebuild_python;  // _core._rebuild_tensor, for pickles
+PyObject *rebuild_python; // _core._rebuild_tensor, for pickles
 
 PyMethodDef rebuild_def;
 
@@ -120,7 +128,8 @@ PyObject *rebuild(PyObject *, PyObject *args) {
     PyObject *cls, *data, *dtype, *sizes;
     int grad;
     if (!PyArg_ParseTuple(args, "OOOOp:_rebuild_tensor", &cls, &data, &dtype, &sizes, &grad)) throw PythonError{};
-    if (!PyType_Check(cls) || !PyType_IsSubtype((PyTypeObject *)cls, tensor_type)) throw TypeFault("_rebuild_tensor: expected a Tensor class");
+    if (!PyType_Check(cls) || !PyType_IsSubtype((PyTypeObject *)cls, tensor_type))
+      throw TypeFault("_rebuild_tensor: expected a Tensor class");
     TensorRef t = from_bytes(nb::borrow(data), nb::borrow(dtype), nb::borrow(sizes));
     if (grad) require_grad(t);
     return wrap_as((PyTypeObject *)cls, t);
@@ -130,7 +139,8 @@ PyObject *rebuild(PyObject *, PyObject *args) {
 } // namespace
 
 PyObject *item_of(const Tensor &t) {
-  if (t.numel() != 1) throw RuntimeFault(format("a Tensor with %lld elements cannot be converted to Scalar", (long long)t.numel()));
+  if (t.numel() != 1)
+    throw RuntimeFault(format("a Tensor with %lld elements cannot be converted to Scalar", (long long)t.numel()));
   return number_object(Scalar::load(t.dtype, t.data()));
 }
 
@@ -151,7 +161,8 @@ PyObject *tensor_deepcopy(PyObject *self, PyObject *memo) {
     if (PyObject *known = PyDict_GetItemWithError(memo, key.get())) return Py_NewRef(known);
     if (PyErr_Occurred()) throw PythonError{};
     if (t.autograd && t.autograd->grad_fn)
-      throw RuntimeFault("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment");
+      throw RuntimeFault(
+          "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment");
     require_data(t, "deepcopy");
     TensorRef copy = duplicate(t);
     if (t.requires_grad()) require_grad(copy);
@@ -186,13 +197,18 @@ void bind_values(nb::module_ &m) {
   rebuild_python = Owned(PyCFunction_NewEx(&rebuild_def, nullptr, name.get())).release();
   m.attr("_rebuild_tensor") = nb::handle(rebuild_python);
   m.def(
-      "to_bytes", [](nb::object t) {
-        if (!is_tensor(t.ptr())) throw TypeFault(format("to_bytes: expected a Tensor, got %s", Py_TYPE(t.ptr())->tp_name));
+      "to_bytes",
+      [](nb::object t) {
+        if (!is_tensor(t.ptr()))
+          throw TypeFault(format("to_bytes: expected a Tensor, got %s", Py_TYPE(t.ptr())->tp_name));
         return nb::steal(raw_bytes(*tensor_ptr(t.ptr())).release());
       },
       nb::arg("tensor"), "The elements in row-major order as bytes.");
   m.def(
-      "from_bytes", [](nb::object data, nb::object dtype, nb::object sizes) { return nb::steal(wrap(from_bytes(data, dtype, sizes))); },
+      "from_bytes",
+      [](nb::object data, nb::object dtype, nb::object sizes) {
+        return nb::steal(wrap(from_bytes(data, dtype, sizes)));
+      },
       nb::arg("data"), nb::arg("dtype"), nb::arg("sizes"), "A new tensor from elements in row-major order.");
 }
 

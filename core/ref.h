@@ -1,4 +1,5 @@
-// Reference counting of the core's objects. Every reference is taken and dropped with the GIL held, so counts are plain integers.
+// Reference counting of the core's objects. Every reference is taken and dropped with the GIL held, so counts are plain
+// integers.
 #pragma once
 #include <Python.h>
 #include <nanobind/nanobind.h>
@@ -10,12 +11,15 @@ namespace taeda {
 
 namespace nb = nanobind;
 
-// Counts C++ owners until a Python object takes the value over; from then on every reference is one of that Python object's.
+// Counts C++ owners until a Python object takes the value over; from then on every reference is one of that Python
+// object's.
 class Counter {
- public:
+public:
   void inc_ref() noexcept {
-    if (state_ & 1) state_ += 2;
-    else Py_INCREF(reinterpret_cast<PyObject *>(state_));
+    if (state_ & 1)
+      state_ += 2;
+    else
+      Py_INCREF(reinterpret_cast<PyObject *>(state_));
   }
   bool dec_ref() noexcept { // true: the last C++ owner is gone, delete the value
     if (state_ & 1) return (state_ -= 2) == 1;
@@ -28,21 +32,30 @@ class Counter {
     state_ = reinterpret_cast<uintptr_t>(o);
   }
 
- private:
+private:
   uintptr_t state_ = 1; // odd: 2 * owners + 1; even: the Python object
 };
 
 // Owning pointer to an object with inc_ref() and dec_ref().
 template <class T> class Ref {
- public:
+public:
   Ref() = default;
   Ref(std::nullptr_t) {}
-  Ref(T *p) : p_(p) { if (p_) p_->inc_ref(); }
+  Ref(T *p) : p_(p) {
+    if (p_) p_->inc_ref();
+  }
   Ref(const Ref &o) : Ref(o.p_) {}
   Ref(Ref &&o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
-  template <class U> requires std::is_convertible_v<U *, T *> Ref(const Ref<U> &o) : Ref(static_cast<T *>(o.get())) {}
-  ~Ref() { if (p_) p_->dec_ref(); }
-  Ref &operator=(Ref o) noexcept { std::swap(p_, o.p_); return *this; }
+  template <class U>
+    requires std::is_convertible_v<U *, T *>
+  Ref(const Ref<U> &o) : Ref(static_cast<T *>(o.get())) {}
+  ~Ref() {
+    if (p_) p_->dec_ref();
+  }
+  Ref &operator=(Ref o) noexcept {
+    std::swap(p_, o.p_);
+    return *this;
+  }
   void reset() { *this = Ref(); }
   T *get() const { return p_; }
   T *operator->() const { return p_; }
@@ -51,7 +64,7 @@ template <class T> class Ref {
   bool operator==(const Ref &o) const { return p_ == o.p_; }
   bool operator==(std::nullptr_t) const { return p_ == nullptr; }
 
- private:
+private:
   T *p_ = nullptr;
 };
 

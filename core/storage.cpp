@@ -8,8 +8,10 @@ namespace taeda {
 
 void Storage::dec_ref() noexcept {
   if (--refs) return;
-  if (deleter) deleter(ctx);
-  else td_free(data);
+  if (deleter)
+    deleter(ctx);
+  else
+    td_free(data);
   delete this;
 }
 
@@ -52,7 +54,8 @@ int64_t numel_of(const Dims &sizes) {
   bool zero = false;
   for (int64_t s : sizes) {
     if (s < 0)
-      throw RuntimeFault(format("Trying to create tensor with negative dimension %lld: %s", (long long)s, shape_text(sizes).c_str()));
+      throw RuntimeFault(
+          format("Trying to create tensor with negative dimension %lld: %s", (long long)s, shape_text(sizes).c_str()));
     zero |= s == 0;
   }
   if (zero) return 0;
@@ -100,16 +103,20 @@ int64_t extent_of(const Dims &sizes, const Dims &strides) {
   for (size_t i = 0; i < sizes.size(); ++i) {
     if (sizes[i] == 0) return 0;
     if (__builtin_mul_overflow(sizes[i] - 1, strides[i], &step) || __builtin_add_overflow(n, step, &n))
-      throw RuntimeFault("Storage size calculation overflowed with sizes=" + shape_text(sizes) + " and strides=" + shape_text(strides));
+      throw RuntimeFault("Storage size calculation overflowed with sizes=" + shape_text(sizes) +
+                         " and strides=" + shape_text(strides));
   }
   return n;
 }
 
 static void check_strides(const char *op, const Dims &sizes, const Dims &strides) {
   if (sizes.size() != strides.size())
-    throw RuntimeFault(format("%s: mismatch in length of strides and shape: got %zu strides for %zu sizes", op, strides.size(), sizes.size()));
+    throw RuntimeFault(format("%s: mismatch in length of strides and shape: got %zu strides for %zu sizes", op,
+                              strides.size(), sizes.size()));
   for (int64_t s : strides)
-    if (s < 0) throw RuntimeFault(format("%s: Negative strides are not supported at the moment, got strides: %s", op, shape_text(strides).c_str()));
+    if (s < 0)
+      throw RuntimeFault(format("%s: Negative strides are not supported at the moment, got strides: %s", op,
+                                shape_text(strides).c_str()));
 }
 
 TensorRef empty_strided(const Dims &sizes, const Dims &strides, DType dtype) {
@@ -145,14 +152,17 @@ TensorRef scalar_tensor(const Scalar &s, DType dtype) {
 Geometry as_strided_geometry(const Tensor &t, const Dims &sizes, const Dims &strides, int64_t offset) {
   numel_of(sizes);
   check_strides("as_strided", sizes, strides);
-  if (offset < 0) throw RuntimeFault(format("as_strided: expected storage_offset to be non-negative, got %lld", (long long)offset));
+  if (offset < 0)
+    throw RuntimeFault(format("as_strided: expected storage_offset to be non-negative, got %lld", (long long)offset));
   int64_t n = extent_of(sizes, strides), end = 0, bytes = 0, have = t.storage ? int64_t(t.storage->nbytes) : INT64_MAX;
-  bool overflow = __builtin_add_overflow(n, offset, &end) || __builtin_mul_overflow(end, int64_t(itemsize(t.dtype)), &bytes);
+  bool overflow =
+      __builtin_add_overflow(n, offset, &end) || __builtin_mul_overflow(end, int64_t(itemsize(t.dtype)), &bytes);
   if (overflow || (n > 0 && bytes > have))
-    throw RuntimeFault(format("as_strided: sizes %s, strides %s, storage offset %lld, and itemsize %zu requiring a storage size of %lld are "
-                              "out of bounds for storage of size %lld",
-                              shape_text(sizes).c_str(), shape_text(strides).c_str(), (long long)offset, itemsize(t.dtype),
-                              (long long)bytes, (long long)have));
+    throw RuntimeFault(format(
+        "as_strided: sizes %s, strides %s, storage offset %lld, and itemsize %zu requiring a storage size of %lld are "
+        "out of bounds for storage of size %lld",
+        shape_text(sizes).c_str(), shape_text(strides).c_str(), (long long)offset, itemsize(t.dtype), (long long)bytes,
+        (long long)have));
   return {sizes, strides, offset};
 }
 
@@ -173,8 +183,9 @@ Dims broadcast_shapes(const char *, const Dims &a, const Dims &b) {
     int64_t x = big[lead + i], y = small[i];
     if (x == y || y == 1) continue;
     if (x != 1)
-      throw RuntimeFault(format("The size of tensor a (%lld) must match the size of tensor b (%lld) at non-singleton dimension %zu",
-                                (long long)(&big == &a ? x : y), (long long)(&big == &a ? y : x), lead + i));
+      throw RuntimeFault(
+          format("The size of tensor a (%lld) must match the size of tensor b (%lld) at non-singleton dimension %zu",
+                 (long long)(&big == &a ? x : y), (long long)(&big == &a ? y : x), lead + i));
     out[lead + i] = y;
   }
   return out;
@@ -183,8 +194,8 @@ Dims broadcast_shapes(const char *, const Dims &a, const Dims &b) {
 int64_t wrap_dim(const char *, int64_t dim, int64_t ndim) {
   int64_t n = ndim > 0 ? ndim : 1;
   if (dim < -n || dim >= n)
-    throw IndexFault(format("Dimension out of range (expected to be in range of [%lld, %lld], but got %lld)", (long long)-n,
-                            (long long)(n - 1), (long long)dim));
+    throw IndexFault(format("Dimension out of range (expected to be in range of [%lld, %lld], but got %lld)",
+                            (long long)-n, (long long)(n - 1), (long long)dim));
   return dim < 0 ? dim + n : dim;
 }
 

@@ -11,38 +11,88 @@
 namespace taeda {
 
 // ---- errors that become Python exceptions of PyTorch's types -----------------------------------------------------
-struct RuntimeFault : std::runtime_error { using runtime_error::runtime_error; };    // RuntimeError
-struct TypeFault : std::runtime_error { using runtime_error::runtime_error; };       // TypeError
-struct ValueFault : std::runtime_error { using runtime_error::runtime_error; };      // ValueError
-struct IndexFault : std::runtime_error { using runtime_error::runtime_error; };      // IndexError
-struct MemoryFault : std::runtime_error { using runtime_error::runtime_error; };     // RuntimeError (as PyTorch)
-struct PythonError {};                                                               // a Python exception is set already
+struct RuntimeFault : std::runtime_error {
+  using runtime_error::runtime_error;
+}; // RuntimeError
+struct TypeFault : std::runtime_error {
+  using runtime_error::runtime_error;
+}; // TypeError
+struct ValueFault : std::runtime_error {
+  using runtime_error::runtime_error;
+}; // ValueError
+struct IndexFault : std::runtime_error {
+  using runtime_error::runtime_error;
+}; // IndexError
+struct MemoryFault : std::runtime_error {
+  using runtime_error::runtime_error;
+};                     // RuntimeError (as PyTorch)
+struct PythonError {}; // a Python exception is set already
 std::string format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void check_status(td_status s, const char *op); // throws the matching fault with td_last_error()
-// Turns the C++ exception in flight into a Python one. Use in every raw CPython slot: try {...} catch (...) { raise(); return nullptr; }
+// Turns the C++ exception in flight into a Python one. Use in every raw CPython slot: try {...} catch (...) { raise();
+// return nullptr; }
 void raise_current_exception() noexcept;
 
 // ---- small integer vectors ---------------------------------------------------------------------------------------
 // At most TD_MAX_DIMS entries, inline up to 6 (no heap for common ranks).
 class Dims {
- public:
+public:
   Dims() = default;
-  Dims(std::initializer_list<int64_t> v) { for (auto x : v) push_back(x); }
-  Dims(size_t n, int64_t fill) { for (size_t i = 0; i < n; ++i) push_back(fill); }
-  Dims(const int64_t *p, size_t n) { for (size_t i = 0; i < n; ++i) push_back(p[i]); }
+  Dims(std::initializer_list<int64_t> v) {
+    for (auto x : v) push_back(x);
+  }
+  Dims(size_t n, int64_t fill) {
+    for (size_t i = 0; i < n; ++i) push_back(fill);
+  }
+  Dims(const int64_t *p, size_t n) {
+    for (size_t i = 0; i < n; ++i) push_back(p[i]);
+  }
   Dims(const Dims &o) { *this = o; }
-  Dims(Dims &&o) noexcept : n_(o.n_), heap_(o.heap_) { for (int i = 0; i < 6; ++i) small_[i] = o.small_[i]; o.heap_ = nullptr; o.n_ = 0; }
-  Dims &operator=(const Dims &o) { if (this != &o) { n_ = 0; for (auto x : o) push_back(x); } return *this; }
-  Dims &operator=(Dims &&o) noexcept { if (this != &o) { delete[] heap_; heap_ = o.heap_; n_ = o.n_; for (int i = 0; i < 6; ++i) small_[i] = o.small_[i]; o.heap_ = nullptr; o.n_ = 0; } return *this; }
+  Dims(Dims &&o) noexcept : n_(o.n_), heap_(o.heap_) {
+    for (int i = 0; i < 6; ++i) small_[i] = o.small_[i];
+    o.heap_ = nullptr;
+    o.n_ = 0;
+  }
+  Dims &operator=(const Dims &o) {
+    if (this != &o) {
+      n_ = 0;
+      for (auto x : o) push_back(x);
+    }
+    return *this;
+  }
+  Dims &operator=(Dims &&o) noexcept {
+    if (this != &o) {
+      delete[] heap_;
+      heap_ = o.heap_;
+      n_ = o.n_;
+      for (int i = 0; i < 6; ++i) small_[i] = o.small_[i];
+      o.heap_ = nullptr;
+      o.n_ = 0;
+    }
+    return *this;
+  }
   ~Dims() { delete[] heap_; }
   void push_back(int64_t x) {
-    if (n_ == 6 && !heap_) { heap_ = new int64_t[TD_MAX_DIMS]; for (int i = 0; i < 6; ++i) heap_[i] = small_[i]; }
+    if (n_ == 6 && !heap_) {
+      heap_ = new int64_t[TD_MAX_DIMS];
+      for (int i = 0; i < 6; ++i) heap_[i] = small_[i];
+    }
     if (n_ >= TD_MAX_DIMS) throw RuntimeFault("tensors have at most 32 dimensions");
     data()[n_++] = x;
   }
-  void resize(size_t n, int64_t fill = 0) { while (n_ > n) --n_; while (n_ < n) push_back(fill); }
-  void insert(size_t at, int64_t x) { push_back(0); for (size_t i = n_ - 1; i > at; --i) data()[i] = data()[i - 1]; data()[at] = x; }
-  void erase(size_t at) { for (size_t i = at; i + 1 < n_; ++i) data()[i] = data()[i + 1]; --n_; }
+  void resize(size_t n, int64_t fill = 0) {
+    while (n_ > n) --n_;
+    while (n_ < n) push_back(fill);
+  }
+  void insert(size_t at, int64_t x) {
+    push_back(0);
+    for (size_t i = n_ - 1; i > at; --i) data()[i] = data()[i - 1];
+    data()[at] = x;
+  }
+  void erase(size_t at) {
+    for (size_t i = at; i + 1 < n_; ++i) data()[i] = data()[i + 1];
+    --n_;
+  }
   void clear() { n_ = 0; }
   size_t size() const { return n_; }
   bool empty() const { return n_ == 0; }
@@ -55,9 +105,15 @@ class Dims {
   const int64_t *begin() const { return data(); }
   const int64_t *end() const { return data() + n_; }
   int64_t back() const { return data()[n_ - 1]; }
-  bool operator==(const Dims &o) const { if (n_ != o.n_) return false; for (size_t i = 0; i < n_; ++i) if (data()[i] != o.data()[i]) return false; return true; }
+  bool operator==(const Dims &o) const {
+    if (n_ != o.n_) return false;
+    for (size_t i = 0; i < n_; ++i)
+      if (data()[i] != o.data()[i]) return false;
+    return true;
+  }
   bool operator!=(const Dims &o) const { return !(*this == o); }
- private:
+
+private:
   size_t n_ = 0;
   int64_t small_[6] = {};
   int64_t *heap_ = nullptr;
@@ -65,25 +121,26 @@ class Dims {
 int64_t numel_of(const Dims &sizes);        // checked product; throws on overflow or a negative size
 Dims contiguous_strides(const Dims &sizes); // row-major; size-1 and 0 dims as PyTorch gives them
 std::string shape_text(const Dims &sizes);  // "[2, 3]"
-int64_t extent_of(const Dims &sizes, const Dims &strides); // elements from the first to one past the last that is reached
+int64_t extent_of(const Dims &sizes,
+                  const Dims &strides); // elements from the first to one past the last that is reached
 
 // ---- storage -----------------------------------------------------------------------------------------------------
 struct Storage {
   uint32_t refs = 0;
   char *data = nullptr;
   size_t nbytes = 0;
-  uint32_t version = 0;                       // bumped by every in-place write through any view
+  uint32_t version = 0; // bumped by every in-place write through any view
   bool resizable = true;
-  void (*deleter)(void *ctx) = nullptr;       // NULL: td_free(data)
+  void (*deleter)(void *ctx) = nullptr; // NULL: td_free(data)
   void *ctx = nullptr;
   void inc_ref() noexcept { ++refs; }
   void dec_ref() noexcept;
 };
 using StorageRef = Ref<Storage>;
-StorageRef new_storage(size_t nbytes);        // uninitialised; throws MemoryFault
+StorageRef new_storage(size_t nbytes); // uninitialised; throws MemoryFault
 
 // ---- tensor ------------------------------------------------------------------------------------------------------
-struct AutogradMeta;                          // autograd.h
+struct AutogradMeta; // autograd.h
 struct Tensor;
 using TensorRef = Ref<Tensor>;
 
@@ -91,52 +148,65 @@ using TensorRef = Ref<Tensor>;
 struct Tensor {
   Counter counter_;
   Dims sizes, strides;
-  int64_t offset = 0;                         // elements
+  int64_t offset = 0; // elements
   DType dtype = TD_F32;
-  bool inference = false;                     // made under inference_mode
-  StorageRef storage;                         // null for a traced tensor (no data)
-  AutogradMeta *autograd = nullptr;           // owned; null when it never needed a gradient
-  PyObject *traced = nullptr;                 // owned: the capture's value for a traced tensor, else null
+  bool inference = false;           // made under inference_mode
+  StorageRef storage;               // null for a traced tensor (no data)
+  AutogradMeta *autograd = nullptr; // owned; null when it never needed a gradient
+  PyObject *traced = nullptr;       // owned: the capture's value for a traced tensor, else null
 
   Tensor() = default;
   Tensor(const Tensor &) = delete;
   Tensor &operator=(const Tensor &) = delete;
   ~Tensor();
   void inc_ref() noexcept { counter_.inc_ref(); }
-  void dec_ref() noexcept { if (counter_.dec_ref()) delete this; }
+  void dec_ref() noexcept {
+    if (counter_.dec_ref()) delete this;
+  }
   void set_self_py(PyObject *o) noexcept { counter_.set_self_py(o); }
   PyObject *self_py() const noexcept { return counter_.self_py(); }
 
   size_t ndim() const { return sizes.size(); }
-  int64_t numel() const { int64_t n = 1; for (auto s : sizes) n *= s; return n; }
-  bool contiguous() const;                    // row-major
-  char *data() const {                        // throws for a traced tensor
+  int64_t numel() const {
+    int64_t n = 1;
+    for (auto s : sizes) n *= s;
+    return n;
+  }
+  bool contiguous() const; // row-major
+  char *data() const {     // throws for a traced tensor
     if (!storage) no_data();
     return storage->data + offset * (int64_t)itemsize(dtype);
   }
-  bool requires_grad() const;                 // leaf flag or has a grad_fn (and dtype is floating/complex)
- private:
+  bool requires_grad() const; // leaf flag or has a grad_fn (and dtype is floating/complex)
+private:
   [[noreturn]] static void no_data();
 };
 
-TensorRef empty(const Dims &sizes, DType dtype);                              // contiguous, uninitialised
+TensorRef empty(const Dims &sizes, DType dtype); // contiguous, uninitialised
 TensorRef empty_strided(const Dims &sizes, const Dims &strides, DType dtype);
-TensorRef view_of(const TensorRef &base, const Dims &sizes, const Dims &strides, int64_t offset); // shares storage; no autograd
-TensorRef scalar_tensor(const Scalar &s, DType dtype);                        // 0-d
+TensorRef view_of(const TensorRef &base, const Dims &sizes, const Dims &strides,
+                  int64_t offset);                     // shares storage; no autograd
+TensorRef scalar_tensor(const Scalar &s, DType dtype); // 0-d
 // Runtime operand strides in bytes for `t` broadcast to `sizes` (checked by the caller).
 void byte_strides(const Tensor &t, const Dims &sizes, int64_t *out);
-Dims broadcast_shapes(const char *op, const Dims &a, const Dims &b);          // throws PyTorch's message
-int64_t wrap_dim(const char *op, int64_t dim, int64_t ndim);                  // throws IndexFault "Dimension out of range (expected to be in range of [-2, 1], but got 5)"
+Dims broadcast_shapes(const char *op, const Dims &a, const Dims &b); // throws PyTorch's message
+int64_t
+wrap_dim(const char *op, int64_t dim,
+         int64_t ndim); // throws IndexFault "Dimension out of range (expected to be in range of [-2, 1], but got 5)"
 
 // ---- view geometry (views.cpp): pure functions on sizes/strides, no autograd, no tracing ------------------------
-struct Geometry { Dims sizes, strides; int64_t offset; };
-bool view_geometry(const Tensor &t, const Dims &sizes, Geometry *out);        // reshape without copy; false if impossible
-Dims infer_size(const char *op, const Dims &sizes, int64_t numel);            // resolves one -1
+struct Geometry {
+  Dims sizes, strides;
+  int64_t offset;
+};
+bool view_geometry(const Tensor &t, const Dims &sizes, Geometry *out); // reshape without copy; false if impossible
+Dims infer_size(const char *op, const Dims &sizes, int64_t numel);     // resolves one -1
 Geometry permute_geometry(const Tensor &t, const Dims &dims);
-Geometry expand_geometry(const Tensor &t, const Dims &sizes);                 // -1 keeps
+Geometry expand_geometry(const Tensor &t, const Dims &sizes); // -1 keeps
 Geometry select_geometry(const Tensor &t, int64_t dim, int64_t index);
-Geometry slice_geometry(const Tensor &t, int64_t dim, int64_t start, int64_t end, int64_t step); // clamped as Python does
-Geometry squeeze_geometry(const Tensor &t, const Dims *dims);                 // null: all
+Geometry slice_geometry(const Tensor &t, int64_t dim, int64_t start, int64_t end,
+                        int64_t step);                        // clamped as Python does
+Geometry squeeze_geometry(const Tensor &t, const Dims *dims); // null: all
 Geometry unsqueeze_geometry(const Tensor &t, int64_t dim);
 Geometry diagonal_geometry(const Tensor &t, int64_t offset, int64_t dim1, int64_t dim2);
 Geometry unfold_geometry(const Tensor &t, int64_t dim, int64_t size, int64_t step);
@@ -147,12 +217,14 @@ Geometry as_strided_geometry(const Tensor &t, const Dims &sizes, const Dims &str
 td_rng rng_reserve(uint64_t count);
 
 // ---- Python side -------------------------------------------------------------------------------------------------
-extern PyTypeObject *tensor_type;             // set by bind_tensor
+extern PyTypeObject *tensor_type; // set by bind_tensor
 inline bool is_tensor(PyObject *o) { return Py_TYPE(o) == tensor_type || PyType_IsSubtype(Py_TYPE(o), tensor_type); }
-Tensor *tensor_ptr(PyObject *o);              // borrowed; o must be a tensor
-PyObject *wrap(const TensorRef &t);           // new reference; keeps identity; fast
-PyObject *dtype_object(DType d);              // borrowed: the taeda.dtype singleton
-bool dtype_from(PyObject *o, DType *out);     // false if not a taeda.dtype
-bool scalar_from(PyObject *o, Scalar *out);   // bool/int/float/complex (and NumPy scalars); false otherwise; PythonError on int overflow
+Tensor *tensor_ptr(PyObject *o);          // borrowed; o must be a tensor
+PyObject *wrap(const TensorRef &t);       // new reference; keeps identity; fast
+PyObject *dtype_object(DType d);          // borrowed: the taeda.dtype singleton
+bool dtype_from(PyObject *o, DType *out); // false if not a taeda.dtype
+bool scalar_from(
+    PyObject *o,
+    Scalar *out); // bool/int/float/complex (and NumPy scalars); false otherwise; PythonError on int overflow
 
 } // namespace taeda

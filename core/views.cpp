@@ -11,7 +11,8 @@ bool view_geometry(const Tensor &t, const Dims &sizes, Geometry *out) {
   if (n != t.numel()) return false;
   if (n == 0 && t.sizes == sizes) out->strides = t.strides;
   if (n == 0 || t.contiguous()) return true;
-  // Cut the old dims, from the last, into runs that are contiguous among themselves; each run must be filled exactly by new dims.
+  // Cut the old dims, from the last, into runs that are contiguous among themselves; each run must be filled exactly by
+  // new dims.
   int64_t next = int64_t(sizes.size()) - 1, run_stride = t.strides.back(), run = 1, filled = 1;
   for (int64_t d = int64_t(t.ndim()) - 1; d >= 0; --d) {
     run *= t.sizes[d];
@@ -45,12 +46,15 @@ Dims infer_size(const char *, const Dims &sizes, int64_t numel) {
     }
   }
   bool fits = !overflow && (unknown < 0 ? known == numel : known > 0 ? numel % known == 0 : numel == 0);
-  if (!fits) throw RuntimeFault(format("shape '%s' is invalid for input of size %lld", shape_text(sizes).c_str(), (long long)numel));
+  if (!fits)
+    throw RuntimeFault(
+        format("shape '%s' is invalid for input of size %lld", shape_text(sizes).c_str(), (long long)numel));
   if (unknown >= 0) {
     if (known == 0)
-      throw RuntimeFault(format("cannot reshape tensor of 0 elements into shape %s because the unspecified dimension size -1 can be any "
-                                "value and is ambiguous",
-                                shape_text(sizes).c_str()));
+      throw RuntimeFault(format(
+          "cannot reshape tensor of 0 elements into shape %s because the unspecified dimension size -1 can be any "
+          "value and is ambiguous",
+          shape_text(sizes).c_str()));
     out[size_t(unknown)] = numel / known;
   }
   return out;
@@ -59,9 +63,10 @@ Dims infer_size(const char *, const Dims &sizes, int64_t numel) {
 Geometry permute_geometry(const Tensor &t, const Dims &dims) {
   size_t n = t.ndim();
   if (dims.size() != n)
-    throw RuntimeFault(format("permute(): number of dimensions in the tensor input does not match the length of the desired ordering of "
-                              "dimensions i.e. input.dim() = %zu is not equal to len(dims) = %zu",
-                              n, dims.size()));
+    throw RuntimeFault(format(
+        "permute(): number of dimensions in the tensor input does not match the length of the desired ordering of "
+        "dimensions i.e. input.dim() = %zu is not equal to len(dims) = %zu",
+        n, dims.size()));
   Geometry g{{}, {}, t.offset};
   uint64_t seen = 0;
   for (int64_t d : dims) {
@@ -76,16 +81,18 @@ Geometry permute_geometry(const Tensor &t, const Dims &dims) {
 
 Geometry expand_geometry(const Tensor &t, const Dims &sizes) {
   if (sizes.size() < t.ndim())
-    throw RuntimeFault(format("expand(%s, size=%s): the number of sizes provided (%zu) must be greater or equal to the number of "
-                              "dimensions in the tensor (%zu)",
-                              shape_text(t.sizes).c_str(), shape_text(sizes).c_str(), sizes.size(), t.ndim()));
+    throw RuntimeFault(
+        format("expand(%s, size=%s): the number of sizes provided (%zu) must be greater or equal to the number of "
+               "dimensions in the tensor (%zu)",
+               shape_text(t.sizes).c_str(), shape_text(sizes).c_str(), sizes.size(), t.ndim()));
   Geometry g{sizes, Dims(sizes.size(), 0), t.offset};
   size_t lead = sizes.size() - t.ndim();
   for (size_t i = 0; i < sizes.size(); ++i) {
     if (i < lead) {
       if (sizes[i] < 0)
-        throw RuntimeFault(format("The expanded size of the tensor (%lld) isn't allowed in a leading, non-existing dimension %zu",
-                                  (long long)sizes[i], i));
+        throw RuntimeFault(
+            format("The expanded size of the tensor (%lld) isn't allowed in a leading, non-existing dimension %zu",
+                   (long long)sizes[i], i));
       continue;
     }
     int64_t old = t.sizes[i - lead], want = sizes[i] == -1 ? old : sizes[i];
@@ -93,9 +100,10 @@ Geometry expand_geometry(const Tensor &t, const Dims &sizes) {
     if (want == old) {
       g.strides[i] = t.strides[i - lead];
     } else if (old != 1 || want < 0) {
-      throw RuntimeFault(format("The expanded size of the tensor (%lld) must match the existing size (%lld) at non-singleton dimension "
-                                "%zu.  Target sizes: %s.  Tensor sizes: %s",
-                                (long long)want, (long long)old, i, shape_text(sizes).c_str(), shape_text(t.sizes).c_str()));
+      throw RuntimeFault(format(
+          "The expanded size of the tensor (%lld) must match the existing size (%lld) at non-singleton dimension "
+          "%zu.  Target sizes: %s.  Tensor sizes: %s",
+          (long long)want, (long long)old, i, shape_text(sizes).c_str(), shape_text(t.sizes).c_str()));
     }
   }
   return g;
@@ -106,8 +114,8 @@ Geometry select_geometry(const Tensor &t, int64_t dim, int64_t index) {
   size_t d = size_t(wrap_dim("select", dim, int64_t(t.ndim())));
   int64_t size = t.sizes[d];
   if (index < -size || index >= size)
-    throw IndexFault(format("select(): index %lld out of range for tensor of size %s at dimension %zu", (long long)index,
-                            shape_text(t.sizes).c_str(), d));
+    throw IndexFault(format("select(): index %lld out of range for tensor of size %s at dimension %zu",
+                            (long long)index, shape_text(t.sizes).c_str(), d));
   Geometry g{t.sizes, t.strides, t.offset + (index < 0 ? index + size : index) * t.strides[d]};
   g.sizes.erase(d);
   g.strides.erase(d);
@@ -123,7 +131,8 @@ Geometry slice_geometry(const Tensor &t, int64_t dim, int64_t start, int64_t end
   int64_t first = clamp(start), last = std::max(clamp(end), first);
   Geometry g{t.sizes, t.strides, t.offset + first * t.strides[d]};
   g.sizes[d] = (last - first) / step + ((last - first) % step != 0);
-  if (__builtin_mul_overflow(t.strides[d], step, &g.strides[d])) g.strides[d] = t.strides[d]; // at most one element is left
+  if (__builtin_mul_overflow(t.strides[d], step, &g.strides[d]))
+    g.strides[d] = t.strides[d]; // at most one element is left
   return g;
 }
 
@@ -154,11 +163,13 @@ Geometry unsqueeze_geometry(const Tensor &t, int64_t dim) {
 }
 
 Geometry diagonal_geometry(const Tensor &t, int64_t offset, int64_t dim1, int64_t dim2) {
-  size_t a = size_t(wrap_dim("diagonal", dim1, int64_t(t.ndim()))), b = size_t(wrap_dim("diagonal", dim2, int64_t(t.ndim())));
+  size_t a = size_t(wrap_dim("diagonal", dim1, int64_t(t.ndim()))),
+         b = size_t(wrap_dim("diagonal", dim2, int64_t(t.ndim())));
   if (a == b || t.ndim() < 2)
     throw RuntimeFault(format("diagonal dimensions cannot be identical %lld, %lld", (long long)dim1, (long long)dim2));
   int64_t rows = t.sizes[a], cols = t.sizes[b];
-  int64_t n = offset >= 0 ? std::min(rows, offset < cols ? cols - offset : 0) : std::min(offset > -rows ? rows + offset : 0, cols);
+  int64_t n = offset >= 0 ? std::min(rows, offset < cols ? cols - offset : 0)
+                          : std::min(offset > -rows ? rows + offset : 0, cols);
   Geometry g{t.sizes, t.strides, t.offset};
   if (n > 0) g.offset += offset >= 0 ? offset * t.strides[b] : -offset * t.strides[a];
   g.sizes.erase(std::max(a, b));
@@ -175,7 +186,8 @@ Geometry unfold_geometry(const Tensor &t, int64_t dim, int64_t size, int64_t ste
   int64_t have = t.ndim() ? t.sizes[d] : 1, stride = t.ndim() ? t.strides[d] : 1;
   if (size < 0) throw RuntimeFault(format("size is %lld but must be >= 0", (long long)size));
   if (size > have)
-    throw RuntimeFault(format("maximum size for tensor at dimension %zu is %lld but size is %lld", d, (long long)have, (long long)size));
+    throw RuntimeFault(format("maximum size for tensor at dimension %zu is %lld but size is %lld", d, (long long)have,
+                              (long long)size));
   if (step <= 0) throw RuntimeFault(format("step is %lld but must be > 0", (long long)step));
   Geometry g{t.sizes, t.strides, t.offset};
   if (t.ndim()) {
