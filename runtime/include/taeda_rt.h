@@ -47,11 +47,16 @@ int td_thread_index(void);                  /* 0 for the caller, 1.. for pool th
    n * scratch_per_elem bytes (64-byte aligned). A kernel that reduces along i (softmax, a plain sum...) is handed whole rows. */
 typedef void (*td_row_fn)(char *const *ptr, const int64_t *elem_stride, const int64_t *row_stride, int64_t n,
                           int64_t rows, int64_t index, void *scratch);
-/* Blocked reduction of long rows / of columns. `partial` writes one accumulator state per row (row form: element range
-   [i0, i0+n) of one row) or per column; `finish` folds `count` states sequentially and stores the outputs. */
+/* Blocked reduction of long rows / of columns. `partial` INITIALISES one accumulator state per row (row form: element range
+   [i0, i0+n) of one row, at most TD_ROW_BLOCK) or per column (col form: at most TD_COL_BLOCK rows, perhaps none) from the
+   identity; `finish` folds `count` >= 1 state areas, `state_stride` bytes apart, in order and stores n outputs per operand,
+   out_stride[j] bytes apart. `ptr` holds all operands, outputs first, though partial reads inputs only.
+   Row form: ptr[j] is element 0 of the row (the kernel adds i0*elem_stride). Col form: ptr[j] is (row r0, column 0); r0 is
+   only the position, for argmax. A state area is n*state_size bytes, 64-byte aligned; its layout is the kernel's choice.
+   In the row form n is 1 for `finish`. Running fn on whole rows gives the same bits as partial and finish. */
 typedef void (*td_partial_row_fn)(char *const *ptr, const int64_t *elem_stride, int64_t n, int64_t i0, char *state);
 typedef void (*td_partial_col_fn)(char *const *ptr, const int64_t *elem_stride, const int64_t *red_stride, int64_t n,
-                                  int64_t rows, int64_t r0, char *state /* n states, struct-of-arrays is the kernel's choice */);
+                                  int64_t rows, int64_t r0, char *state);
 typedef void (*td_finish_fn)(char *const *out_ptr, const int64_t *out_stride, const char *states, int64_t state_stride,
                              int64_t count, int64_t n);
 #define TD_ROW_BLOCK 16384 /* canonical: a trailing-run reduction is cut into blocks of this many elements ... */
@@ -61,7 +66,7 @@ typedef void (*td_finish_fn)(char *const *out_ptr, const int64_t *out_stride, co
 enum { TD_K_INDEX = 1,      /* uses the linear index: the driver must keep logical order */
        TD_K_REDUCES = 2 };  /* has at least one reduction along i: needs whole rows */
 typedef struct td_kernel {
-  void *fn;                 /* td_row_fn; for column reductions and scans: td_partial_col_fn / td_scan_fn */
+  void *fn;                 /* td_row_fn (scans too); for column reductions td_partial_col_fn */
   void *partial;            /* td_partial_row_fn or NULL */
   void *finish;             /* td_finish_fn or NULL */
   uint32_t flags;
