@@ -434,19 +434,4 @@ LoadedObject load_object(std::span<const std::byte> bytes, std::span<const Exter
   return ObjectReader(bytes, externals).load();
 }
 
-const char *host_target() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2")) return "";
-  bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-            __builtin_cpu_supports("avx512vl");
-  return v4 ? "x86-64-v4" : "x86-64-v3";
-#elif defined(__aarch64__)
-  return "aarch64";
-#else
-  return "";
-#endif
-}
-
 } // namespace taeda

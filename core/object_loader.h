@@ -54,8 +54,4 @@ struct External { // a symbol that objects may refer to
 // and libm.
 LoadedObject load_object(std::span<const std::byte> bytes, std::span<const External> externals = {});
 
-// The best instruction set level of this machine that code is generated for: "x86-64-v4", "x86-64-v3", "aarch64", or
-// "".
-const char *host_target();
-
 } // namespace taeda

@@ -6,6 +6,7 @@ import functools
 import os
 import threading
 
+from ..codegen.target import TARGETS, named
 from .cache import ObjectCache, default_directory
 
 #: Kernels compiled or loaded by this process, by key. Loaded code is never unloaded, so addresses stay valid.
@@ -22,13 +23,12 @@ def _cache() -> ObjectCache:
 def target_name() -> str:
     """The target of this process: $TAEDA_TARGET, else the best level of the machine."""
     name = os.environ.get("TAEDA_TARGET")
-    if name:
-        return name
-    from .. import _core
+    if name is None:
+        from .. import _core
 
-    name = _core.host_target()
-    if not name:
-        raise RuntimeError("taeda: no code can be generated for this machine: x86-64 with AVX2 and FMA, or aarch64, is needed")
+        name = _core.cpu_level()
+    if name not in TARGETS:
+        raise RuntimeError(f"taeda: no code can be generated for this machine ({name}): x86-64 with AVX2 and FMA, or aarch64, is needed")
     return name
 
 
@@ -49,7 +49,6 @@ def _kernel(key: str) -> int:
 
     def build() -> bytes:
         from ..codegen.compile import compile_kernels
-        from ..codegen.target import named
 
         return compile_kernels({"k": spec}, named(target_name()))[0]
 
@@ -61,7 +60,6 @@ def _gemm(key: str) -> int:
 
     def build() -> bytes:
         from ..codegen.gemm import gemm_kernels
-        from ..codegen.target import named
 
         return gemm_kernels(code, named(target_name()))[0]
 

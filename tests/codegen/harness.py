@@ -29,7 +29,6 @@ extern "C" void *shim_load(const void *bytes, size_t n, char *error, size_t room
 }
 extern "C" void *shim_address(void *object, const char *name) { return static_cast<taeda::LoadedObject *>(object)->address(name); }
 extern "C" void shim_free(void *object) { delete static_cast<taeda::LoadedObject *>(object); }
-extern "C" const char *shim_host() { return taeda::host_target(); }
 """
 #: Levels that this machine runs.
 HOST_LEVELS = [t for t in LEVELS if LEVELS.index(t) >= LEVELS.index(host().name)] if host().name in LEVELS else [host().name]
@@ -55,7 +54,6 @@ def shim() -> ctypes.CDLL:
     dll.shim_address.restype = ctypes.c_void_p
     dll.shim_address.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
     dll.shim_free.argtypes = [ctypes.c_void_p]
-    dll.shim_host.restype = ctypes.c_char_p
     return dll
 
 
