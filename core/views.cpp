@@ -87,12 +87,13 @@ Geometry expand_geometry(const Tensor &t, const Dims &sizes) {
                shape_text(t.sizes).c_str(), shape_text(sizes).c_str(), sizes.size(), t.ndim()));
   Geometry g{sizes, Dims(sizes.size(), 0), t.offset};
   size_t lead = sizes.size() - t.ndim();
-  for (size_t i = 0; i < sizes.size(); ++i) {
+  for (size_t i = sizes.size(); i-- > 0;) {
     if (i < lead) {
       if (sizes[i] < 0)
         throw RuntimeFault(
             format("The expanded size of the tensor (%lld) isn't allowed in a leading, non-existing dimension %zu",
                    (long long)sizes[i], i));
+      if (sizes[i] == 1 && t.ndim() > 0) g.strides[i] = g.sizes[i + 1] * g.strides[i + 1];
       continue;
     }
     int64_t old = t.sizes[i - lead], want = sizes[i] == -1 ? old : sizes[i];
@@ -100,10 +101,10 @@ Geometry expand_geometry(const Tensor &t, const Dims &sizes) {
     if (want == old) {
       g.strides[i] = t.strides[i - lead];
     } else if (old != 1 || want < 0) {
-      throw RuntimeFault(format(
-          "The expanded size of the tensor (%lld) must match the existing size (%lld) at non-singleton dimension "
-          "%zu.  Target sizes: %s.  Tensor sizes: %s",
-          (long long)want, (long long)old, i, shape_text(sizes).c_str(), shape_text(t.sizes).c_str()));
+      throw RuntimeFault(format("The expanded size of the tensor (%lld) must match the existing size (%lld) at "
+                                "non-singleton dimension %zu.  Target sizes: %s.  Tensor sizes: %s",
+                                (long long)want, (long long)old, i, shape_text(sizes).c_str(),
+                                shape_text(t.sizes).c_str()));
     }
   }
   return g;
