@@ -120,7 +120,7 @@ class Optimizer:
                 numbers.setdefault(id(p), len(numbers))
             options["params"] = [numbers[id(p)] for p in group["params"]]
             packed.append(options)
-        state = {numbers[id(k)] if isinstance(k, Tensor) else k: v for k, v in self.state.items()}
+        state = {numbers[id(k)] if isinstance(k, Tensor) else k: _with_step_tensor(v) for k, v in self.state.items()}
         return {"state": state, "param_groups": packed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -139,7 +139,7 @@ class Optimizer:
         def convert(p: Tensor, value: Any, key: Any = None) -> Any:
             if isinstance(value, Tensor):
                 if key == "step":
-                    return value.detach().clone().to(taeda.float32)
+                    return float(value)
                 return value.detach().clone().to(p.dtype) if p.is_floating_point() else value.detach().clone()
             if isinstance(value, dict):
                 return {k: convert(p, v, k) for k, v in value.items()}
@@ -173,6 +173,12 @@ class Optimizer:
             text += f"\nParameter Group {i}\n"
             text += "".join(f"    {key}: {group[key]}\n" for key in sorted(group) if key != "params")
         return text + ")"
+
+
+def _with_step_tensor(state: dict[str, Any]) -> dict[str, Any]:
+    """Step counts are kept as Python floats; a state dict holds them as float32 tensors, as PyTorch's do."""
+    step = state.get("step")
+    return {**state, "step": taeda.tensor(step, dtype=taeda.float32)} if isinstance(step, float) else state
 
 
 def _with_hooks(step: Callable) -> Callable:
