@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .namespace import F
-from .scalar import erf, exp, expm1, isnan, log1p, maximum, minimum, select, sigmoid, tanh
+from .scalar import erf, exp, expm1, log1p, maximum, minimum, select, sigmoid, tanh
 from .table import composite, floating, numeric, pointwise
 
 _SQRT_HALF = math.sqrt(0.5)
@@ -13,16 +13,15 @@ _SQRT_2_PI = math.sqrt(2 / math.pi)
 _INV_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
 
 
-def _activation(name, fn, grad=None, *, numbers="", oracle, method=False, inplace=False, doc, domain=None, accepts=floating, **more):
+def _activation(name, fn, grad=None, *, numbers="", oracle, method=False, function=False, inplace=False, doc, domain=None, accepts=floating, **more):
     """A function of one tensor and the parameters `numbers` (schema text)."""
     count = numbers.count("Number")
     pointwise(name, fn, types="T" + "p" * count + "->T", params="Tensor input" + (", " + numbers if numbers else ""),
-              grad=grad if grad is None else (grad, *(None,) * count), accepts=accepts, method=method, inplace=inplace, domain=domain,
+              grad=grad if grad is None else (grad, *(None,) * count), accepts=accepts, method=method, function=function, inplace=inplace, domain=domain,
               oracle=oracle, doc=doc, traits={"nn": True}, **more)  # fmt: skip
 
 
-_activation("relu", lambda x: select(isnan(x), x, maximum(x, 0)) if x.dtype in ("f32", "f64") else maximum(x, 0),
-            lambda g, x, y: select(y > 0, g, 0), oracle="numpy.maximum(x, 0)", method=True, inplace=True, accepts=numeric,
+_activation("relu", lambda x: maximum(x, 0), lambda g, x, y: select(y > 0, g, 0), oracle="numpy.maximum(x, 0)", method=True, function=True, inplace=True, accepts=numeric,
             doc="max(input, 0).")  # fmt: skip
 _activation("relu6", lambda x: minimum(maximum(x, 0), 6), lambda g, x: select((x > 0) & (x < 6), g, 0), oracle="numpy.clip(x, 0, 6)",
             inplace=True, domain=(-3, 9), doc="min(max(input, 0), 6).")  # fmt: skip
@@ -75,11 +74,11 @@ _activation("elu", lambda x, alpha: select(x > 0, x, expm1(x) * alpha), lambda g
             inplace=True, doc="input, or alpha * (exp(input) - 1) below 0.")  # fmt: skip
 _activation("celu", lambda x, alpha: maximum(x, 0) + minimum(expm1(x / alpha) * alpha, 0),
             lambda g, x, alpha: select(x > 0, g, g * exp(x / alpha)), numbers="Number alpha=1.0", inplace=True,
-            oracle="lambda x, alpha=1: numpy.maximum(x, 0) + numpy.minimum(0, alpha * numpy.expm1(x / alpha))", doc="Continuously differentiable elu.")  # fmt: skip
+            function=True, oracle="lambda x, alpha=1: numpy.maximum(x, 0) + numpy.minimum(0, alpha * numpy.expm1(x / alpha))", doc="Continuously differentiable elu.")  # fmt: skip
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 _activation("selu", lambda x: select(x > 0, x, expm1(x) * _SELU_ALPHA) * _SELU_SCALE,
-            lambda g, x: g * select(x > 0, _SELU_SCALE, exp(x) * (_SELU_ALPHA * _SELU_SCALE)), inplace=True, method=False,
-            oracle="1.0507009873554804934 * numpy.where(x > 0, x, 1.6732632423543772848 * numpy.expm1(numpy.minimum(x, 0)))",
+            lambda g, x: g * select(x > 0, _SELU_SCALE, exp(x) * (_SELU_ALPHA * _SELU_SCALE)), inplace=True,
+            function=True, oracle="1.0507009873554804934 * numpy.where(x > 0, x, 1.6732632423543772848 * numpy.expm1(numpy.minimum(x, 0)))",
             doc="Scaled elu with its self-normalising constants.")  # fmt: skip
 _activation("leaky_relu", lambda x, slope: select(x > 0, x, x * slope), lambda g, x, slope: select(x > 0, g, g * slope),
             numbers="Number negative_slope=0.01", oracle="lambda x, negative_slope=0.01: numpy.where(x > 0, x, x * negative_slope)", inplace=True,
@@ -105,12 +104,12 @@ _activation("softsign", lambda x: x / (abs(x) + 1), oracle="x / (1 + numpy.abs(x
 _activation("tanhshrink", lambda x: x - tanh(x), oracle="x - numpy.tanh(x)", doc="input - tanh(input).")
 _activation("hardshrink", lambda x, lambd: select((x >= -lambd) & (x <= lambd), 0, x),
             lambda g, x, lambd: select((x >= -lambd) & (x <= lambd), 0, g), numbers="Number lambd=0.5", method=True,
-            oracle="lambda x, lambd=0.5: numpy.where(numpy.abs(x) > lambd, x, 0)", doc="input, 0 within [-lambd, lambd].")  # fmt: skip
+            function=True, oracle="lambda x, lambd=0.5: numpy.where(numpy.abs(x) > lambd, x, 0)", doc="input, 0 within [-lambd, lambd].")  # fmt: skip
 _activation("softshrink", lambda x, lambd: select(x > lambd, x - lambd, select(x < -lambd, x + lambd, 0)),
             lambda g, x, lambd: select((x >= -lambd) & (x <= lambd), 0, g), numbers="Number lambd=0.5",
             oracle="lambda x, lambd=0.5: numpy.sign(x) * numpy.maximum(numpy.abs(x) - lambd, 0)", doc="input shrunk toward 0 by lambd.")  # fmt: skip
 _activation("threshold", lambda x, t, value: select(x <= t, value, x), lambda g, x, t, value: select(x <= t, 0, g),
-            numbers="Number threshold, Number value", accepts=numeric, inplace=True, oracle="lambda x, t, v: numpy.where(x > t, x, v)",
+            numbers="Number threshold, Number value", accepts=numeric, inplace=True, function=True, oracle="lambda x, t, v: numpy.where(x > t, x, v)",
             samples=lambda t: [((t(3, 4), 0.1, 2.5), {})], doc="input where above the threshold, else value.")  # fmt: skip
 _activation("logsigmoid", lambda x: minimum(x, 0) - log1p(exp(-abs(x))), lambda g, x: g * sigmoid(-x), oracle="-numpy.logaddexp(0, -x)",
             doc="log(sigmoid(input)).")  # fmt: skip

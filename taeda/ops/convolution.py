@@ -55,17 +55,17 @@ def _convolution(input, weight, bias, stride, padding, dilation, groups):
     return out if bias is None else out + F.reshape(bias, [-1] + [1] * n)
 
 
-@composite(params=f"Tensor g, Tensor weight, int[] input_size, {_PARAMS}", function=False,
-           grad=lambda g1, g, weight, stride, padding, dilation, groups, wanted: (
-               F._convolution(g1, weight, None, stride, padding, dilation, groups) if wanted[0] else None,
-               F._convolution_weight(g, g1, weight.shape, stride, padding, dilation, groups) if wanted[1] else None))  # fmt: skip
-def _convolution_input(g, weight, input_size, stride, padding, dilation, groups):
+@composite(params=f"Tensor grad, Tensor weight, int[] input_size, {_PARAMS}", function=False,
+           grad=lambda g, grad, weight, stride, padding, dilation, groups, wanted: (
+               F._convolution(g, weight, None, stride, padding, dilation, groups) if wanted[0] else None,
+               F._convolution_weight(grad, g, weight.shape, stride, padding, dilation, groups) if wanted[1] else None))  # fmt: skip
+def _convolution_input(grad, weight, input_size, stride, padding, dilation, groups):
     n = len(stride)
     space, kernel = _SPACE[:n], _KERNEL[:n]
     size = list(weight.shape[2:])
     if all(s == 1 for s in stride):
         # Every input element gathers the outputs that read it: a convolution with the flipped kernel.
-        spread = _pad_zeros(g, [d * (k - 1) - p for d, k, p in zip(dilation, size, padding)])
+        spread = _pad_zeros(grad, [d * (k - 1) - p for d, k, p in zip(dilation, size, padding)])
         windows = _windows(spread, size, stride, dilation)
         flipped = F.flip(weight, *range(2, 2 + n)) if any(k != 1 for k in size) else weight
         if groups == 1:
@@ -74,12 +74,12 @@ def _convolution_input(g, weight, input_size, stride, padding, dilation, groups)
         return F.flatten(F.contract(_split_groups(flipped, 0, groups), _split_groups(windows, 1, groups), labels), 1, 2)
     # With strides most of those products would be with zeros: form the windows' gradients and add them up in place.
     if groups == 1:
-        parts = F.contract(weight, g, f"oc{kernel},no{space}->nc{kernel}{space}")
+        parts = F.contract(weight, grad, f"oc{kernel},no{space}->nc{kernel}{space}")
     else:
         labels = f"goc{kernel},ngo{space}->ngc{kernel}{space}"
-        parts = F.flatten(F.contract(_split_groups(weight, 0, groups), _split_groups(g, 1, groups), labels), 1, 2)
-    full = F.zeros([*input_size[:2], *(s + 2 * p for s, p in zip(input_size[2:], padding))], dtype=g.dtype)
-    _add_windows(full, parts, list(g.shape[2:]), size, stride, dilation, ())
+        parts = F.flatten(F.contract(_split_groups(weight, 0, groups), _split_groups(grad, 1, groups), labels), 1, 2)
+    full = F.zeros([*input_size[:2], *(s + 2 * p for s, p in zip(input_size[2:], padding))], dtype=grad.dtype)
+    _add_windows(full, parts, list(grad.shape[2:]), size, stride, dilation, ())
     for d, (p, s) in enumerate(zip(padding, input_size[2:])):
         full = F.narrow(full, 2 + d, p, s) if p else full
     return full.contiguous()
@@ -99,20 +99,20 @@ def _add_windows(full, parts, out, kernel, stride, dilation, at):
         _add_windows(full, parts, out, kernel, stride, dilation, (*at, i))
 
 
-@composite(params=f"Tensor g, Tensor input, int[] weight_size, {_PARAMS}", function=False,
-           grad=lambda g1, g, input, stride, padding, dilation, groups, wanted: (
-               F._convolution(input, g1, None, stride, padding, dilation, groups) if wanted[0] else None,
-               F._convolution_input(g, g1, input.shape, stride, padding, dilation, groups) if wanted[1] else None))  # fmt: skip
-def _convolution_weight(g, input, weight_size, stride, padding, dilation, groups):
+@composite(params=f"Tensor grad, Tensor input, int[] weight_size, {_PARAMS}", function=False,
+           grad=lambda g, grad, input, stride, padding, dilation, groups, wanted: (
+               F._convolution(input, g, None, stride, padding, dilation, groups) if wanted[0] else None,
+               F._convolution_input(grad, g, input.shape, stride, padding, dilation, groups) if wanted[1] else None))  # fmt: skip
+def _convolution_weight(grad, input, weight_size, stride, padding, dilation, groups):
     n = len(stride)
     space, kernel = _SPACE[:n], _KERNEL[:n]
     windows = _windows(_pad_zeros(input, padding), weight_size[2:], stride, dilation)
     for d in range(n):  # a stride may leave a rest of the input that no output reads
-        windows = F.slice(windows, 2 + d, 0, g.shape[2 + d], 1)
+        windows = F.slice(windows, 2 + d, 0, grad.shape[2 + d], 1)
     if groups == 1:
-        return F.contract(g, windows, f"no{space},nc{space}{kernel}->oc{kernel}")
+        return F.contract(grad, windows, f"no{space},nc{space}{kernel}->oc{kernel}")
     labels = f"ngo{space},ngc{space}{kernel}->goc{kernel}"
-    return F.flatten(F.contract(_split_groups(g, 1, groups), _split_groups(windows, 1, groups), labels), 0, 1)
+    return F.flatten(F.contract(_split_groups(grad, 1, groups), _split_groups(windows, 1, groups), labels), 0, 1)
 
 
 # -- the public forms --------------------------------------------------------------------------------------------------------

@@ -141,18 +141,14 @@ def _nll_row_slope(g, x, place):
     return g * (e / reduce("sum", e) - select(index().eq(place), 1, 0 * e))
 
 
-def _nll_row_formula(x, classes_hot):
-    return F.logsumexp(x, -1, True) - F.sum(x * classes_hot, -1, True)
-
-
-def _nll_row_second(g1, g, input, place):
+def _nll_row_second(g, grad, input, place):
     hot = F.eq(F.reshape(F.arange(input.numel()), input.shape), place)
     hot = F.cast(hot, input.dtype)
-    return (*vjp(lambda a, b: a * (F.softmax(b, -1) - hot), (g, input), (g1,)), None)
+    return (*vjp(lambda a, b: a * (F.softmax(b, -1) - hot), (grad, input), (g,)), None)
 
 
 rows_op("_nll_rows", _nll_row, "Tensor input, Tensor place", types="Ti->R", grad=lambda g, input, place: (F._nll_rows_grad(g, input, place), None))
-rows_op("_nll_rows_grad", _nll_row_slope, "Tensor g, Tensor input, Tensor place", types="TTi->T", grad=_nll_row_second)
+rows_op("_nll_rows_grad", _nll_row_slope, "Tensor grad, Tensor input, Tensor place", types="TTi->T", grad=_nll_row_second)
 
 
 def _class_last(input, op):

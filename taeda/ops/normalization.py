@@ -41,13 +41,13 @@ def _softmax_grad_formula(g, y, scale):
 
 rows_op("_softmax", _softmax_row, "Tensor input", types="T->T", grad=lambda g, out: F._softmax_grad(g, out, 1.0), oracle="lambda x: scipy.special.softmax(x, -1)",
         samples=lambda t: [((t(3, 5),), {}), ((t(2, 3, 17),), {})])  # fmt: skip
-rows_op("_softmax_grad", _softmax_slope, "Tensor g, Tensor y, Number scale", types="TTp->T",
-        grad=lambda g1, g, y, scale: vjp(lambda a, b: _softmax_grad_formula(a, b, scale), (g, y), (g1,)))  # fmt: skip
+rows_op("_softmax_grad", _softmax_slope, "Tensor grad, Tensor y, Number scale", types="TTp->T",
+        grad=lambda g, grad, y, scale: vjp(lambda a, b: _softmax_grad_formula(a, b, scale), (grad, y), (g,)))  # fmt: skip
 rows_op("_log_softmax", lambda x: (x - reduce("max", x)) - log(reduce("sum", exp(x - reduce("max", x)))), "Tensor input", types="T->T",
         grad=lambda g, out: F._log_softmax_grad(g, out), oracle="lambda x: scipy.special.log_softmax(x, -1)",
         samples=lambda t: [((t(3, 5),), {})])  # fmt: skip
-rows_op("_log_softmax_grad", lambda g, y: g - exp(y) * reduce("sum", g), "Tensor g, Tensor y", types="TT->T",
-        grad=lambda g1, g, y: vjp(lambda a, b: a - F.exp(b) * F.sum(a, -1, True), (g, y), (g1,)))  # fmt: skip
+rows_op("_log_softmax_grad", lambda g, y: g - exp(y) * reduce("sum", g), "Tensor grad, Tensor y", types="TT->T",
+        grad=lambda g, grad, y: vjp(lambda a, b: a - F.exp(b) * F.sum(a, -1, True), (grad, y), (g,)))  # fmt: skip
 
 
 def _along(op, input, dim, dtype, name):
@@ -84,6 +84,16 @@ def softmin(input, dim=None, _stacklevel=3, dtype=None):
     return F.softmax(-input, dim, dtype=dtype)
 
 
+def _second(formula):
+    """Double backward of a normalisation from the formula of its slope (two results)."""
+
+    def rule(g, g1, grad, input, weight, n, eps):
+        inputs = (grad, input, weight) if isinstance(weight, F.Tensor) else (grad, input)
+        return vjp(lambda a, b, c=weight: formula(a, b, c, n, eps), inputs, (g, g1))
+
+    return rule
+
+
 # -- layer norm --------------------------------------------------------------------------------------------------------------
 # n is the row length: a number, because a kernel sees rows of any length.
 def _standardize(x, n, eps):
@@ -117,9 +127,8 @@ def _layer_norm_row(x, w, b, n, eps):
 
 rows_op("_layer_norm", _layer_norm_row, "Tensor input, Tensor|Number weight, Tensor|Number bias, Number n, Number eps", types="TTTpp->T",
         grad=_layer_norm_gradient)  # fmt: skip
-rows_op("_layer_norm_grad", _layer_norm_slope, "Tensor g, Tensor input, Tensor|Number weight, Number n, Number eps", types="TTTpp->TT",
-        grad=lambda g1, g2, g, input, weight, n, eps: vjp(lambda a, b, c=weight: _layer_norm_slope_formula(a, b, c, n, eps), (g, input, weight) if isinstance(weight, F.Tensor)
-                                                          else (g, input), (g1, g2)))  # fmt: skip
+rows_op("_layer_norm_grad", _layer_norm_slope, "Tensor grad, Tensor input, Tensor|Number weight, Number n, Number eps", types="TTTpp->TT",
+        grad=_second(_layer_norm_slope_formula))  # fmt: skip
 
 
 def _check_normalized(input, normalized_shape, op):
@@ -174,9 +183,8 @@ def _rms_gradient(g, input, weight, n, eps, wanted):
 
 rows_op("_rms_norm", lambda x, w, n, eps: x * rsqrt(reduce("sum", x * x) / n + eps) * w, "Tensor input, Tensor|Number weight, Number n, Number eps", types="TTpp->T",
         grad=_rms_gradient)  # fmt: skip
-rows_op("_rms_norm_grad", _rms_slope, "Tensor g, Tensor input, Tensor|Number weight, Number n, Number eps", types="TTTpp->TT",
-        grad=lambda g1, g2, g, input, weight, n, eps: vjp(lambda a, b, c=weight: _rms_slope_formula(a, b, c, n, eps), (g, input, weight) if isinstance(weight, F.Tensor)
-                                                          else (g, input), (g1, g2)))  # fmt: skip
+rows_op("_rms_norm_grad", _rms_slope, "Tensor grad, Tensor input, Tensor|Number weight, Number n, Number eps", types="TTTpp->TT",
+        grad=_second(_rms_slope_formula))  # fmt: skip
 
 
 @composite(nn=True, samples=lambda t: [((t(3, 4), (4,)), {}), ((t(2, 3, 4), (3, 4), t(3, 4)), {"eps": 1e-5})], oracle="oracles.rms_norm")

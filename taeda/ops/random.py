@@ -48,12 +48,12 @@ def _exponential(at, seed, offset, rate):
 generate("_exponential", _exponential, _RANDOM.format("Number rate, "), types="iid")
 
 
-def _counters(size):
-    return F.rng_reserve(product(size))
+def _counters(size, generator=None):
+    return F.rng_reserve(product(size), generator)
 
 
-def _uniform(size, dtype, low=0.0, high=1.0):
-    seed, offset = _counters(size)
+def _uniform(size, dtype, low=0.0, high=1.0, generator=None):
+    seed, offset = _counters(size, generator)
     if dtype is F.float64:
         return F._rand64(size, seed, offset, low, high - low, dtype=dtype)
     if dtype is F.float32:
@@ -63,10 +63,10 @@ def _uniform(size, dtype, low=0.0, high=1.0):
     return F._rand_coarse(size, seed, offset, low, high - low, 2048.0 if dtype is F.float16 else 256.0, dtype=dtype)
 
 
-def _gauss(size, dtype, mean=0.0, std=1.0):
+def _gauss(size, dtype, mean=0.0, std=1.0, generator=None):
     if not dtype.is_floating_point:
         raise RuntimeError(f"randn(): needs a floating point dtype, got {dtype}")
-    seed, offset = _counters(size)
+    seed, offset = _counters(size, generator)
     op = F._randn64 if dtype is F.float64 else F._randn32
     return op(size, seed, offset, mean, std, dtype=dtype)
 
@@ -74,15 +74,15 @@ def _gauss(size, dtype, mean=0.0, std=1.0):
 @composite()
 def rand(*size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
     """Uniform in [0, 1)."""
-    with F.using_generator(generator):
-        return finish(_uniform(_size(size, "rand"), _float(dtype)), "rand", out, device, layout, requires_grad)
+    values = _uniform(_size(size, "rand"), _float(dtype), generator=generator)
+    return finish(values, "rand", out, device, layout, requires_grad)
 
 
 @composite()
 def randn(*size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
     """Standard normal."""
-    with F.using_generator(generator):
-        return finish(_gauss(_size(size, "randn"), _float(dtype)), "randn", out, device, layout, requires_grad)
+    values = _gauss(_size(size, "randn"), _float(dtype), generator=generator)
+    return finish(values, "randn", out, device, layout, requires_grad)
 
 
 @composite()
@@ -97,10 +97,10 @@ def randn_like(input, *, dtype=None, layout=None, device=None, requires_grad=Fal
     return finish(_gauss(input.shape, dtype or input.dtype), "randn_like", None, device, layout, requires_grad)
 
 
-def _integers(low, high, size, dtype, op):
+def _integers(low, high, size, dtype, op, generator=None):
     if low >= high:
         raise RuntimeError(f"{op}(): from={low} must be less than to={high}")
-    seed, offset = _counters(size)
+    seed, offset = _counters(size, generator)
     return F._randint(size, seed, offset, low, high - low, dtype=dtype)
 
 
@@ -113,8 +113,8 @@ def randint(low, high=None, size=None, *, generator=None, out=None, dtype=None, 
         low, high = 0, low
     if size is None:
         raise TypeError("randint(): missing argument 'size'")
-    with F.using_generator(generator):
-        return finish(_integers(low, high, _size((size,), "randint"), dtype or F.int64, "randint"), "randint", out, device, layout, requires_grad)
+    values = _integers(low, high, _size((size,), "randint"), dtype or F.int64, "randint", generator)
+    return finish(values, "randint", out, device, layout, requires_grad)
 
 
 @composite()
@@ -129,8 +129,7 @@ def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=Non
     """A random permutation of 0 .. n-1."""
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
-    with F.using_generator(generator):
-        keys = _integers(0, 1 << 62, (n,), F.int64, "randperm")
+    keys = _integers(0, 1 << 62, (n,), F.int64, "randperm", generator)
     return finish(F.cast(F.argsort(keys), dtype or F.int64), "randperm", out, device, layout, requires_grad)
 
 
@@ -138,12 +137,11 @@ def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=Non
 def normal_values(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, device=None, layout=None, requires_grad=False):
     """Normal numbers; mean and std may be tensors."""
     tensors = [x for x in (mean, std) if isinstance(x, F.Tensor)]
-    with F.using_generator(generator):
-        if not tensors:
-            result = _gauss(_size((size,), "normal"), _float(dtype), mean, std)
-        else:
-            shape = F.broadcast_shapes(*(x.shape for x in tensors))
-            result = _gauss(shape, dtype or tensors[0].dtype) * std + mean
+    if not tensors:
+        result = _gauss(_size((size,), "normal"), _float(dtype), mean, std, generator)
+    else:
+        shape = F.broadcast_shapes(*(x.shape for x in tensors))
+        result = _gauss(shape, dtype or tensors[0].dtype, generator=generator) * std + mean
     return finish(result, "normal", out, device, layout, requires_grad)
 
 
@@ -151,8 +149,8 @@ def normal_values(mean, std=1.0, size=None, *, generator=None, out=None, dtype=N
 def _in_place(name, doc):
     def register(make):
         def method(self, *args, generator=None, **kwargs):
-            with F.using_generator(generator), F.no_grad():
-                return self.copy_(make(self, *args, **kwargs))
+            with F.no_grad():
+                return self.copy_(make(self, generator, *args, **kwargs))
 
         method.__name__ = method.__qualname__ = name
         method.__doc__ = doc
@@ -163,49 +161,49 @@ def _in_place(name, doc):
 
 
 @_in_place("uniform_", "Uniform in [from, to).")
-def _uniform_(self, *args, **kwargs):
+def _uniform_(self, generator, *args, **kwargs):
     low, high = (*args, *(0.0, 1.0)[len(args) :])
     low, high = kwargs.get("from", low), kwargs.get("to", high)  # `from` is a keyword of Python: only reachable through **
     if low > high:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}")
-    return _uniform(self.shape, self.dtype, low, high)
+    return _uniform(self.shape, self.dtype, low, high, generator)
 
 
 @_in_place("normal_", "Normal with the given mean and standard deviation.")
-def _normal_(self, mean=0.0, std=1.0):
+def _normal_(self, generator, mean=0.0, std=1.0):
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-    return _gauss(self.shape, self.dtype, mean, std)
+    return _gauss(self.shape, self.dtype, mean, std, generator)
 
 
 @_in_place("log_normal_", "exp of a normal.")
-def _log_normal_(self, mean=1.0, std=2.0):
-    return F.exp(_gauss(self.shape, self.dtype, mean, std))
+def _log_normal_(self, generator, mean=1.0, std=2.0):
+    return F.exp(_gauss(self.shape, self.dtype, mean, std, generator))
 
 
 @_in_place("exponential_", "Exponential with the given rate.")
-def _exponential_(self, lambd=1.0):
+def _exponential_(self, generator, lambd=1.0):
     if lambd <= 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-    seed, offset = _counters(self.shape)
+    seed, offset = _counters(self.shape, generator)
     return F._exponential(self.shape, seed, offset, lambd, dtype=self.dtype)
 
 
 @_in_place("random_", "Uniform integers in [from, to), or over all values of the dtype.")
-def _random_(self, low=None, high=None):
+def _random_(self, generator, low=None, high=None):
     if high is None:
         low, high = 0, low
     if high is None:
         high = 2 if self.dtype is F.bool else 1 << {F.float16: 11, F.bfloat16: 8, F.float32: 24, F.float64: 53}[self.dtype] \
             if self.dtype.is_floating_point else F.iinfo(self.dtype).max  # fmt: skip
-    return _integers(low or 0, high, self.shape, self.dtype, "random_")
+    return _integers(low or 0, high, self.shape, self.dtype, "random_", generator)
 
 
 @_in_place("bernoulli_", "1 with probability p, else 0.")
-def _bernoulli_(self, p=0.5):
+def _bernoulli_(self, generator, p=0.5):
     if not isinstance(p, F.Tensor):
         p = F.full(self.shape, float(p), dtype=F.float32)
-    return F.bernoulli(F.expand(p, self.shape))
+    return F.bernoulli(F.expand(p, self.shape), generator=generator)
 
 
 # -- draws ---------------------------------------------------------------------------------------------------------------
@@ -220,8 +218,7 @@ def bernoulli(input, p=None, *, generator=None):
         return F.empty_like(input).bernoulli_(p, generator=generator)
     if not input.is_floating_point():
         raise RuntimeError(f"bernoulli(): needs floating point probabilities, got {input.dtype}")
-    with F.using_generator(generator):
-        seed, offset = _counters(input.shape)
+    seed, offset = _counters(input.shape, generator)
     return F._bernoulli(input, seed, offset)
 
 
@@ -237,7 +234,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
     count = input.shape[-1]
     if not replacement and num_samples > count:
         raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
-    with F.no_grad(), F.using_generator(generator):
+    with F.no_grad():
         weights = F.cast(input, F.float64).detach()
         if not F.is_tracing():
             if not bool(((weights >= 0) & (weights < float("inf"))).all()):
@@ -246,7 +243,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
                 raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
         draws = num_samples if replacement and num_samples > 1 else 1
         shape = [*input.shape[:-1], draws, count]
-        seed, offset = _counters(shape)
+        seed, offset = _counters(shape, generator)
         race = F.unsqueeze(weights, -2) / F._exponential(shape, seed, offset, 1.0, dtype=F.float64)
         if draws > 1 or num_samples == 1:
             return F.argmax(race, -1)

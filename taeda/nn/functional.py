@@ -1,0 +1,39 @@
+"""`taeda.nn.functional`: the operators of the table that belong to neural networks, with PyTorch's signatures."""
+
+from __future__ import annotations
+
+from ..ops.namespace import F as _F
+from ..ops.table import TABLE as _TABLE
+
+
+def _with_inplace(name: str):
+    """PyTorch's activations take `inplace` after their parameters."""
+    op = _TABLE[name]
+    numbers = op.params.count("Number")
+    plain, twin = getattr(_F, name), getattr(_F, name + "_")
+
+    def function(input, *args, inplace=False, **kwargs):
+        if len(args) > numbers:
+            *args, inplace = args
+        return (twin if inplace else plain)(input, *args, **kwargs)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = op.doc
+    return function
+
+
+def _fill(names: dict) -> None:
+    for op in list(_TABLE.values()):
+        if not (op.traits and op.traits.get("nn")):
+            continue
+        bound = _with_inplace(op.name) if op.kind == "map" and op.inplace else getattr(_F, op.name)
+        for name in (op.name, *(op.aliases or ())):
+            names[name] = bound
+        if op.kind == "map" and op.inplace:
+            names[op.name + "_"] = getattr(_F, op.name + "_")
+    for name in ("sigmoid", "tanh"):
+        names[name] = getattr(_F, name)
+
+
+_fill(globals())
+unfold = _F._unfold_columns
