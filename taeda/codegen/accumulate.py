@@ -1,7 +1,7 @@
 """Accumulators of reductions: identity, update, lane fold, states in memory, and the `finish` function.
 
-The order of every fold is the canonical one (docs/architecture.md, "Canonical numerics"). An argmax/argmin accumulator is
-a pair (value, index); all others are one value. States are structures of arrays: field k of n states lies at
+The order of every fold is the canonical one (docs/architecture.md, "Canonical numerics"). An argmax/argmin accumulator
+is a pair (value, index); all others are one value. States are structures of arrays: field k of n states lies at
 state + n * offset(k).
 """
 
@@ -62,7 +62,9 @@ def beats(f: Function, reduce: Expr, v: str, best: str, width: int) -> str:
     return f.v(f"and {boolean} {loose}, {ordered}")
 
 
-def combine(f: Function, reduce: Expr, acc: tuple[str, ...], v: tuple[str, ...], width: int, index: str = "i64") -> tuple[str, ...]:
+def combine(
+    f: Function, reduce: Expr, acc: tuple[str, ...], v: tuple[str, ...], width: int, index: str = "i64"
+) -> tuple[str, ...]:
     """`acc` folded with the later `v`."""
     kind, dtype = str(reduce.attr), value_dtype(reduce)
     type_ = vector(REGISTER[dtype], width)
@@ -119,7 +121,8 @@ class Accumulator:
                         into.append(f.v(f"extractelement {vector(element, width)} {x}, i64 {first}"))
                     else:
                         lanes = ", ".join(f"i32 {first + i}" for i in range(half))
-                        into.append(f.v(f"shufflevector {vector(element, width)} {x}, {vector(element, width)} poison, <{half} x i32> <{lanes}>"))
+                        type_ = vector(element, width)
+                        into.append(f.v(f"shufflevector {type_} {x}, {type_} poison, <{half} x i32> <{lanes}>"))
             width = half
             values = self._fold_pair(low, high, width)
         if not is_arg(reduce):
@@ -194,7 +197,9 @@ class StateLayout:
     def store_one(self, f: Function, reduce: Expr, values: tuple[str, ...], state: str) -> None:
         """Stores a single state (n = 1)."""
         for value, (dtype, offset) in zip(values, self.places[reduce]):
-            f.emit(f"store {MEMORY[dtype]} {to_memory(f, value, dtype, 1)}, ptr {f.offset(state, str(offset))}, align 1")
+            f.emit(
+                f"store {MEMORY[dtype]} {to_memory(f, value, dtype, 1)}, ptr {f.offset(state, str(offset))}, align 1"
+            )
 
     def load_one(self, f: Function, reduce: Expr, state: str) -> tuple[str, ...]:
         return tuple(
@@ -205,7 +210,14 @@ class StateLayout:
 
 def emit_finish(module: Module, name: str, spec: KernelSpec) -> None:
     """td_finish_fn: folds `count` states in order for each of n results and stores the outputs."""
-    params = [("ptr", "out"), ("ptr", "out_stride"), ("ptr", "states"), ("i64", "state_stride"), ("i64", "count"), ("i64", "n")]
+    params = [
+        ("ptr", "out"),
+        ("ptr", "out_stride"),
+        ("ptr", "states"),
+        ("i64", "state_stride"),
+        ("i64", "count"),
+        ("i64", "n"),
+    ]
     f = Function(module, name, params)
     width = LANES // 2
     roots = [root for _, root in spec.outputs]
@@ -214,7 +226,9 @@ def emit_finish(module: Module, name: str, spec: KernelSpec) -> None:
     totals = {r: Total(f, r, width) for r in reduces}
     outputs = []
     for k, (code, _) in enumerate(spec.outputs):
-        outputs.append(Access(code, f.var("ptr", f.item("ptr", "%out", k)), f.item("i64", "%out_stride", k), output=True))
+        outputs.append(
+            Access(code, f.var("ptr", f.item("ptr", "%out", k)), f.item("i64", "%out_stride", k), output=True)
+        )
     state = {}
     for r in reduces:
         for k, (dtype, offset) in enumerate(layout.places[r]):

@@ -25,7 +25,15 @@ def _tile_width(module: Module, reduces: list[Expr]) -> int:
 
 def emit_col(module: Module, symbol: str, spec: KernelSpec) -> KernelFacts:
     """Writes td_partial_col_fn and its finish."""
-    params = [("ptr", "ptr"), ("ptr", "es"), ("ptr", "rs"), ("i64", "n"), ("i64", "rows"), ("i64", "r0"), ("ptr", "state")]
+    params = [
+        ("ptr", "ptr"),
+        ("ptr", "es"),
+        ("ptr", "rs"),
+        ("i64", "n"),
+        ("i64", "rows"),
+        ("i64", "r0"),
+        ("ptr", "state"),
+    ]
     f = Function(module, symbol, params)
     roots = [root for _, root in spec.outputs]
     reduces = reductions(*roots)
@@ -69,7 +77,9 @@ def emit_col(module: Module, symbol: str, spec: KernelSpec) -> KernelFacts:
             evaluator = Evaluator(f, width, leaf)
             row = f.splat(f.v(f"trunc i64 {r} to i32"), "i32", width) if any(is_arg(x) for x in reduces) else None
             for x, acc in accs.items():
-                acc.update(evaluator.value(x.args[0]), row, None)  # columns are apart: lanes past the mask are not stored
+                acc.update(
+                    evaluator.value(x.args[0]), row, None
+                )  # columns are apart: lanes past the mask are not stored
             for j in used:
                 current[j].set(f.offset(current[j].get(), down[j]))
         for x, acc in accs.items():
@@ -90,4 +100,6 @@ def emit_col(module: Module, symbol: str, spec: KernelSpec) -> KernelFacts:
     f.ret()
     f.finish()
     emit_finish(module, f"{symbol}_finish", spec)
-    return KernelFacts(symbol, None, f"{symbol}_finish", TD_K_REDUCES, n_out, len(spec.inputs), 0, layout.size, cost(*roots))
+    return KernelFacts(
+        symbol, None, f"{symbol}_finish", TD_K_REDUCES, n_out, len(spec.inputs), 0, layout.size, cost(*roots)
+    )

@@ -1,4 +1,7 @@
-"""Kernel keys ("map/add/f32,f32/f32") to kernel specs, through the operator table (grammar: docs/architecture.md, section 3)."""
+"""Kernel keys ("map/add/f32,f32/f32") to kernel specs, through the operator table.
+
+The grammar is in docs/architecture.md, section 3.
+"""
 
 from __future__ import annotations
 

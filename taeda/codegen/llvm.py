@@ -13,7 +13,16 @@ from contextlib import contextmanager
 from .target import Target
 
 #: LLVM type of a value in registers, and in memory.
-REGISTER = {"b1": "i1", "u8": "i8", "i8": "i8", "i16": "i16", "i32": "i32", "i64": "i64", "f32": "float", "f64": "double"}
+REGISTER = {
+    "b1": "i1",
+    "u8": "i8",
+    "i8": "i8",
+    "i16": "i16",
+    "i32": "i32",
+    "i64": "i64",
+    "f32": "float",
+    "f64": "double",
+}
 MEMORY = {**REGISTER, "b1": "i8", "f16": "i16", "bf16": "i16"}
 #: The name part of overloaded intrinsics.
 _MANGLED = {"float": "f32", "double": "f64", "half": "f16"}
@@ -95,7 +104,9 @@ class Var:
 class Function:
     """Writes one function. `finish()` hands it to the module."""
 
-    def __init__(self, module: Module, name: str, params: list[tuple[str, str]], result: str = "void", internal: bool = False):
+    def __init__(
+        self, module: Module, name: str, params: list[tuple[str, str]], result: str = "void", internal: bool = False
+    ):
         self.module, self.target, self.name = module, module.target, name
         linkage = "internal " if internal else ""
         inline = " noinline" if internal else ""

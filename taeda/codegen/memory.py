@@ -136,13 +136,28 @@ def load_raw(f: Function, pointer: str, code: str, width: int, mask: Mask | None
         if size in f.target.masked_sizes:
             name = f"llvm.masked.load.v{width}{_suffix(code)}.p0"
             callee = f.module.intrinsic(name, type_, "ptr", "i32", f"<{width} x i1>", type_)
-            return f.call(type_, callee, f"ptr {pointer}", f"i32 {size}", f"<{width} x i1> {mask.lanes}", f"{type_} zeroinitializer")
-        f.call("void", f.module.helper("td_tail", _define_tail), f"ptr {buffer}", f"ptr {pointer}", f"i64 {f.mul(mask.count, str(size))}")
+            return f.call(
+                type_,
+                callee,
+                f"ptr {pointer}",
+                f"i32 {size}",
+                f"<{width} x i1> {mask.lanes}",
+                f"{type_} zeroinitializer",
+            )
+        f.call(
+            "void",
+            f.module.helper("td_tail", _define_tail),
+            f"ptr {buffer}",
+            f"ptr {pointer}",
+            f"i64 {f.mul(mask.count, str(size))}",
+        )
         pointer = str(buffer)
     return f.v(f"load {type_}, ptr {pointer}, align {size}")
 
 
-def store_raw(f: Function, value: str, pointer: str, code: str, width: int, mask: Mask | None, buffer: str | None) -> None:
+def store_raw(
+    f: Function, value: str, pointer: str, code: str, width: int, mask: Mask | None, buffer: str | None
+) -> None:
     size, type_ = SIZE[code], vector(MEMORY[code], width)
     if mask is not None:
         if size in f.target.masked_sizes:
@@ -151,7 +166,13 @@ def store_raw(f: Function, value: str, pointer: str, code: str, width: int, mask
             f.call("void", callee, f"{type_} {value}", f"ptr {pointer}", f"i32 {size}", f"<{width} x i1> {mask.lanes}")
             return
         f.emit(f"store {type_} {value}, ptr {buffer}, align {size}")
-        f.call("void", f.module.helper("td_tail", _define_tail), f"ptr {pointer}", f"ptr {buffer}", f"i64 {f.mul(mask.count, str(size))}")
+        f.call(
+            "void",
+            f.module.helper("td_tail", _define_tail),
+            f"ptr {pointer}",
+            f"ptr {buffer}",
+            f"i64 {f.mul(mask.count, str(size))}",
+        )
         return
     f.emit(f"store {type_} {value}, ptr {pointer}, align {size}")
 

@@ -2,8 +2,8 @@
 
     python taeda/codegen/prebuild.py --target x86-64-v4 --keys keys.txt --out build/kernels
 
-Run as a file it needs only the Python sources and llvmlite, not the built core. `keys.txt` has one key a line; `#` starts a
-comment. Lines with the key of a kernel that cannot be generated are errors.
+Run as a file it needs only the Python sources and llvmlite, not the built core. `keys.txt` has one key a line; `#`
+starts a comment. Lines with the key of a kernel that cannot be generated are errors.
 """
 
 from __future__ import annotations

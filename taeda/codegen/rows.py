@@ -1,8 +1,8 @@
 """Row kernels: elementwise work, reductions along rows, and any nest of the two.
 
 Nested reductions run in stages: stage d walks the row once and computes the reductions whose argument holds d levels
-of other reductions. A value that an earlier stage computed is kept in scratch if computing it again is expensive; both ways
-give the same bits.
+of other reductions. A value that an earlier stage computed is kept in scratch if computing it again is expensive; both
+ways give the same bits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,19 @@ from ..ops.expr import COMPUTE_OF, Expr
 from .accumulate import Accumulator, StateLayout, Total, emit_finish, is_arg, lane_index
 from .llvm import MEMORY, REGISTER, Function, Module
 from .memory import Access, ElementLoop, Step, iota
-from .spec import LANES, NODE_COST, ROW_BLOCK, SIZE, TD_K_INDEX, TD_K_REDUCES, KernelFacts, KernelSpec, cost, is_per_row, reductions
+from .spec import (
+    LANES,
+    NODE_COST,
+    ROW_BLOCK,
+    SIZE,
+    TD_K_INDEX,
+    TD_K_REDUCES,
+    KernelFacts,
+    KernelSpec,
+    cost,
+    is_per_row,
+    reductions,
+)
 from .vector import Evaluator, from_memory, to_memory
 
 #: A value is kept in scratch if the nodes to compute it again cost more than this (in simple adds).
@@ -50,7 +62,11 @@ class Plan:
         depth: dict[Expr, int] = {}
         for e in nodes:
             depth[e] = max((depth[a] for a in e.args), default=0) + (e.op == "reduce")
-            if e.op in ("const", "reduce") or (e.op == "load" and e.attr in spec.per_row) or (e.args and all(a in self.uniform for a in e.args)):
+            if (
+                e.op in ("const", "reduce")
+                or (e.op == "load" and e.attr in spec.per_row)
+                or (e.args and all(a in self.uniform for a in e.args))
+            ):
                 self.uniform.add(e)
         self.reduces = [e for e in nodes if e.op == "reduce"]
         self.row_outputs = [k for k, root in enumerate(self.roots) if is_per_row(spec, root)]
@@ -112,7 +128,7 @@ class Plan:
         return total
 
     def scratch(self) -> tuple[dict[Expr, int], int]:
-        """Byte offset per element of each kept value, and the bytes of all. Wide values first, so that all are aligned."""
+        """Byte offset per element of each kept value, and the bytes of all. Wide values first: all are aligned."""
         offsets, at = {}, 0
         for e in sorted(self.slots, key=lambda e: (-SIZE[e.dtype], self.slots[e])):
             offsets[e] = at
@@ -144,7 +160,9 @@ class _RowFunction:
         self.row_values[e] = value
         return value
 
-    def evaluator(self, step: Step, stage: Stage, splats: dict[Expr, str], kept: dict[Expr, Access], index_base: str | None) -> Evaluator:
+    def evaluator(
+        self, step: Step, stage: Stage, splats: dict[Expr, str], kept: dict[Expr, Access], index_base: str | None
+    ) -> Evaluator:
         f, w = self.f, step.width
 
         def leaf(e: Expr) -> str | None:
@@ -165,8 +183,17 @@ class _RowFunction:
         return {e: self.f.splat(self.uniform_value(e), REGISTER[e.dtype], width) for e in stage.uniforms}
 
 
-def _reduce_block(rf: _RowFunction, loop: ElementLoop, stage: Stage, accs: dict[Expr, Accumulator], splats: dict[Expr, str],
-                  kept: dict[Expr, Access], start: str, length: str, index_base: str | None) -> None:  # fmt: skip
+def _reduce_block(
+    rf: _RowFunction,
+    loop: ElementLoop,
+    stage: Stage,
+    accs: dict[Expr, Accumulator],
+    splats: dict[Expr, str],
+    kept: dict[Expr, Access],
+    start: str,
+    length: str,
+    index_base: str | None,
+) -> None:
     """One stage over elements [start, start + length): lanes of its reductions, element outputs, values to keep."""
     f = rf.f
     for acc in accs.values():
@@ -218,7 +245,15 @@ def _bind_per_row(rf: _RowFunction, pointers: dict[int, str]) -> None:
 
 def _emit_fn(module: Module, name: str, plan: Plan, partial: str | None) -> int:
     """td_row_fn. Returns scratch_per_elem."""
-    params = [("ptr", "ptr"), ("ptr", "es"), ("ptr", "rs"), ("i64", "n"), ("i64", "rows"), ("i64", "index"), ("ptr", "scratch")]
+    params = [
+        ("ptr", "ptr"),
+        ("ptr", "es"),
+        ("ptr", "rs"),
+        ("i64", "n"),
+        ("i64", "rows"),
+        ("i64", "index"),
+        ("ptr", "scratch"),
+    ]
     f = Function(module, name, params)
     spec, n_out = plan.spec, len(plan.spec.outputs)
     operands = n_out + len(spec.inputs)
@@ -299,7 +334,11 @@ def emit_row(module: Module, symbol: str, spec: KernelSpec) -> KernelFacts:
     """Writes the functions of a row kernel."""
     plan = Plan(spec)
     roots = plan.roots
-    only_reduces = bool(plan.reduces) and len(plan.row_outputs) == len(roots) and not any(reductions(*r.args) for r in plan.reduces)
+    only_reduces = (
+        bool(plan.reduces)
+        and len(plan.row_outputs) == len(roots)
+        and not any(reductions(*r.args) for r in plan.reduces)
+    )
     # Blocks of one row can be reduced apart if nothing but the reductions is needed to finish.
     blocked = only_reduces and not plan.uses_index and not spec.per_row
     if blocked:

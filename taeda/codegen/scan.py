@@ -79,7 +79,15 @@ class _Scan:
 
 def emit_scan(module: Module, symbol: str, spec: KernelSpec) -> KernelFacts:
     """Writes a scan kernel (td_row_fn: elem_stride runs along the scan)."""
-    params = [("ptr", "ptr"), ("ptr", "es"), ("ptr", "rs"), ("i64", "n"), ("i64", "rows"), ("i64", "index"), ("ptr", "scratch")]
+    params = [
+        ("ptr", "ptr"),
+        ("ptr", "es"),
+        ("ptr", "rs"),
+        ("i64", "n"),
+        ("i64", "rows"),
+        ("i64", "index"),
+        ("ptr", "scratch"),
+    ]
     f = Function(module, symbol, params)
     scan = _Scan(f, spec)
     side_by_side = f.compare("sgt", "%rows", "1")

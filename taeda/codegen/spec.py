@@ -20,8 +20,17 @@ TD_K_INDEX, TD_K_REDUCES = 1, 2
 ROW_BLOCK, COL_BLOCK, LANES = 16384, 256, 32
 
 #: Rough cost of a node in simple adds: decides what is kept in scratch and how work is cut for threads.
-NODE_COST = {"load": 1, "const": 0, "index": 1, "div": 5, "sqrt": 6, "rem": 12, "min": 2, "max": 2, "cast": 1, "bitcast": 0,
-             "mulhi_u32": 2, "round_to": 4, "reduce": 1}  # fmt: skip
+NODE_COST = {
+    "const": 0,
+    "bitcast": 0,
+    "div": 5,
+    "sqrt": 6,
+    "rem": 12,
+    "min": 2,
+    "max": 2,
+    "mulhi_u32": 2,
+    "round_to": 4,
+}
 
 
 class CodegenError(Exception):
@@ -48,8 +57,10 @@ class KernelSpec:
 
 @dataclass(frozen=True)
 class KernelFacts:
-    """The fields of `td_kernel` (runtime/include/taeda_rt.h); functions are symbol names or None. An object with a kernel
-    `<symbol>` also defines the filled-in struct, as constant `<symbol>_kernel`."""
+    """The fields of `td_kernel` (runtime/include/taeda_rt.h); functions are symbol names or None.
+
+    An object with a kernel `<symbol>` also defines the filled-in struct, as constant `<symbol>_kernel`.
+    """
 
     fn: str | None
     partial: str | None
@@ -105,7 +116,25 @@ def cost(*roots: Expr) -> int:
 
 
 _BOOL_OPS = frozenset(
-    ("load", "const", "add", "mul", "min", "max", "lt", "le", "eq", "ne", "and", "or", "xor", "not", "select", "cast", "reduce")
+    (
+        "load",
+        "const",
+        "add",
+        "mul",
+        "min",
+        "max",
+        "lt",
+        "le",
+        "eq",
+        "ne",
+        "and",
+        "or",
+        "xor",
+        "not",
+        "select",
+        "cast",
+        "reduce",
+    )
 )
 _FLOAT_ONLY = frozenset(("fma", "sqrt", "floor", "ceil", "trunc", "rint", "copysign", "round_to"))
 _INT_ONLY = frozenset(("and", "or", "xor", "not", "shl", "shr"))
@@ -147,7 +176,9 @@ def _check_node(e: Expr, spec: KernelSpec) -> None:
         if e.attr not in ex.REDUCE_KINDS:
             raise bad(f"unknown kind {e.attr!r}")
         wants = "i64" if str(e.attr).startswith("arg") else arg
-        if e.dtype != wants or (e.attr in ("any", "all")) != (arg == "b1" and e.attr not in ("max", "min", "argmax", "argmin")):
+        if e.dtype != wants or (e.attr in ("any", "all")) != (
+            arg == "b1" and e.attr not in ("max", "min", "argmax", "argmin")
+        ):
             raise bad(f"kind {e.attr} of {arg}")
     else:
         if len(kinds) > 1:
@@ -179,7 +210,9 @@ def check(spec: KernelSpec) -> None:
         if not isinstance(root, Expr):
             raise CodegenError(f"kernel spec: an output must be an Expr, got {type(root).__name__}")
         if root.dtype != ex.COMPUTE_OF[code]:
-            raise CodegenError(f"kernel spec: an output stored as {code} needs an expression of {ex.COMPUTE_OF[code]}, got {root.dtype}")
+            raise CodegenError(
+                f"kernel spec: an output stored as {code} needs a {ex.COMPUTE_OF[code]} expression, got {root.dtype}"
+            )
     roots = [root for _, root in spec.outputs]
     for e in ex.topological(*roots):
         _check_node(e, spec)

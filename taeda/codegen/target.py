@@ -70,5 +70,7 @@ def host() -> Target:
             break
         found = TARGETS[level]
     if found is None:
-        raise CodegenError(f"target: no code can be generated for this machine ({machine}): x86-64-v3 (AVX2 and FMA) or aarch64 is needed")
+        raise CodegenError(
+            f"target: no code can be generated for this machine ({machine}); it takes AVX2 and FMA, or aarch64"
+        )
     return found

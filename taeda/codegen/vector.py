@@ -16,8 +16,20 @@ from .spec import CodegenError
 _INT_OPS = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
 _BOOL_OPS = {"add": "or", "mul": "and", "and": "and", "or": "or", "xor": "xor", "max": "or", "min": "and"}
 _FLOAT_OPS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
-_FLOAT_CALLS = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "roundeven", "copysign": "copysign"}
-_COMPARE = {"lt": ("olt", "slt", "ult"), "le": ("ole", "sle", "ule"), "eq": ("oeq", "eq", "eq"), "ne": ("une", "ne", "ne")}
+_FLOAT_CALLS = {
+    "sqrt": "sqrt",
+    "floor": "floor",
+    "ceil": "ceil",
+    "trunc": "trunc",
+    "rint": "roundeven",
+    "copysign": "copysign",
+}
+_COMPARE = {
+    "lt": ("olt", "slt", "ult"),
+    "le": ("ole", "sle", "ule"),
+    "eq": ("oeq", "eq", "eq"),
+    "ne": ("une", "ne", "ne"),
+}
 _UNSIGNED = ("b1", "u8")
 
 
@@ -208,7 +220,7 @@ _ANY = (-math.inf, math.inf)
 
 
 def bounds(e: Expr, depth: int = 12) -> tuple[float, float]:
-    """An interval that holds every value of a float node that is not NaN; coarse, through the nodes that primitives use."""
+    """An interval that holds every value of a float node that is not NaN: coarse, through what primitives use."""
     low, high = _ANY
     if depth == 0:
         return _ANY
@@ -244,7 +256,9 @@ def _float_to_int(f: Function, x: str, e: Expr, dst: str, width: int) -> str:
     b = vector(REGISTER[wide], width)
     least, most = bounds(e)
     inside = low - 1 < least and most < high
-    nan_or_over = f.v(f"fcmp {'uno' if inside else 'uge'} {a} {x}, {x if inside else constant(float(high), src, width)}")
+    nan_or_over = f.v(
+        f"fcmp {'uno' if inside else 'uge'} {a} {x}, {x if inside else constant(float(high), src, width)}"
+    )
     safe = f.v(f"select {boolean} {nan_or_over}, {a} {constant(0.0, src, width)}, {a} {x}")
     if inside:
         whole = f.v(f"fptosi {a} {safe} to {b}")

@@ -1,4 +1,7 @@
-"""What generated code depends on besides its spec and target. Kept apart so that a cache hit need not import the compiler."""
+"""What generated code depends on besides its spec and target.
+
+Kept apart so that a cache hit need not import the compiler.
+"""
 
 from __future__ import annotations
 

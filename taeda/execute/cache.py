@@ -1,8 +1,8 @@
 """The on-disk cache of generated code.
 
-An entry is one file: a header with a checksum, a JSON record and the object bytes. Entries appear atomically (written beside,
-synced, renamed), so readers in other processes see whole entries or none. Anything wrong with an entry means a miss, and
-anything wrong with the directory means no cache: neither stops the program.
+An entry is one file: a header with a checksum, a JSON record and the object bytes. Entries appear atomically (written
+beside, synced, renamed), so readers in other processes see whole entries or none. Anything wrong with an entry means a
+miss, and anything wrong with the directory means no cache: neither stops the program.
 """
 
 from __future__ import annotations
@@ -111,8 +111,9 @@ class ObjectCache:
             if not self._warned:
                 self._warned = True
                 warnings.warn(
-                    f"taeda: compiled kernels cannot be kept in {self.directory} ({error.strerror or error}); they are compiled again in the "
-                    "next process. Set TAEDA_CACHE_DIR to a writable directory, or to nothing to silence this.",
+                    f"taeda: compiled kernels cannot be kept in {self.directory} ({error.strerror or error}); they are "
+                    "compiled again in the next process. Set TAEDA_CACHE_DIR to a writable directory, or to nothing to "
+                    "silence this.",
                     RuntimeWarning,
                     stacklevel=2,
                 )

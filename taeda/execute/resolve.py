@@ -1,4 +1,4 @@
-"""Kernels on demand: the hook that the core calls when neither an operator's own table nor the wheel's prebuilt library has one."""
+"""Kernels on demand: what the core calls when neither an operator's table nor the prebuilt library has a kernel."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def target_name() -> str:
 
         name = _core.cpu_level()
     if name not in TARGETS:
-        raise RuntimeError(f"taeda: no code can be generated for this machine ({name}): x86-64 with AVX2 and FMA, or aarch64, is needed")
+        raise RuntimeError(
+            f"taeda: no code can be generated for this machine ({name}); it takes x86-64 with AVX2 and FMA, or aarch64"
+        )
     return name
 
 
@@ -67,8 +69,10 @@ def _gemm(key: str) -> int:
 
 
 def load_cached(text: str, build) -> dict[str, int]:
-    """Symbols of the object for `text`: from the cache, or made by `build()` and kept. What `text` says, with the target and the
-    version of the generator, must determine the object."""
+    """Symbols of the object for `text`: from the cache, or made by `build()` and kept.
+
+    What `text` says, with the target and the version of the generator, must determine the object.
+    """
     from .. import _core
     from ..codegen.version import source_version
 

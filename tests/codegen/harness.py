@@ -1,4 +1,4 @@
-"""Runs generated kernels on NumPy arrays through the core's object loader (built into a small shim), without the core itself."""
+"""Runs generated kernels on NumPy arrays through the core's object loader (in a small shim), without the core."""
 
 from __future__ import annotations
 
@@ -27,11 +27,15 @@ extern "C" void *shim_load(const void *bytes, size_t n, char *error, size_t room
     return nullptr;
   }
 }
-extern "C" void *shim_address(void *object, const char *name) { return static_cast<taeda::LoadedObject *>(object)->address(name); }
+extern "C" void *shim_address(void *object, const char *name) {
+  return static_cast<taeda::LoadedObject *>(object)->address(name);
+}
 extern "C" void shim_free(void *object) { delete static_cast<taeda::LoadedObject *>(object); }
 """
 #: Levels that this machine runs.
-HOST_LEVELS = [t for t in LEVELS if LEVELS.index(t) >= LEVELS.index(host().name)] if host().name in LEVELS else [host().name]
+HOST_LEVELS = (
+    [t for t in LEVELS if LEVELS.index(t) >= LEVELS.index(host().name)] if host().name in LEVELS else [host().name]
+)
 NUMPY = {"b1": np.bool_, "u8": np.uint8, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64,
          "f16": np.float16, "bf16": np.uint16, "f32": np.float32, "f64": np.float64}  # fmt: skip
 
@@ -46,8 +50,11 @@ def shim() -> ctypes.CDLL:
             source = pathlib.Path(folder) / "shim.cpp"
             source.write_text(SHIM)
             built = pathlib.Path(folder) / "shim.so"
-            subprocess.run(["g++", "-std=c++20", "-O1", "-g", "-fPIC", "-shared", f"-I{ROOT}/core", str(source), str(sources[0]), "-o", str(built), "-ldl"], check=True)  # fmt: skip
-            built.rename(library) if built.stat().st_dev == library.parent.stat().st_dev else library.write_bytes(built.read_bytes())
+            flags = ["-std=c++20", "-O1", "-g", "-fPIC", "-shared", f"-I{ROOT}/core"]
+            subprocess.run(["g++", *flags, str(source), str(sources[0]), "-o", str(built), "-ldl"], check=True)
+            built.rename(library) if built.stat().st_dev == library.parent.stat().st_dev else library.write_bytes(
+                built.read_bytes()
+            )
     dll = ctypes.CDLL(str(library))
     dll.shim_load.restype = ctypes.c_void_p
     dll.shim_load.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
@@ -112,7 +119,12 @@ class Kernel:
         return prototype(self.object.address(getattr(self.facts, which)))
 
     def _strides(self, arrays, axis, n):
-        return longs([a.strides[axis] if a.shape[axis] == n and n != 1 else 0 if a.shape[axis] != n else a.itemsize for a in arrays])
+        return longs(
+            [
+                a.strides[axis] if a.shape[axis] == n and n != 1 else 0 if a.shape[axis] != n else a.itemsize
+                for a in arrays
+            ]
+        )
 
     def rows(self, outs, ins, n, index=0, rows=None):
         arrays = [*outs, *ins]
@@ -129,11 +141,19 @@ class Kernel:
         partial, finish = self.fn(PARTIAL_ROW, "partial"), self.fn(FINISH, "finish")
         arrays = [*outs, *ins]
         for r in range(outs[0].shape[0]):
-            here = (ctypes.c_void_p * len(arrays))(*[a.ctypes.data + (a.strides[0] * r if a.shape[0] != 1 else 0) for a in arrays])
+            here = (ctypes.c_void_p * len(arrays))(
+                *[a.ctypes.data + (a.strides[0] * r if a.shape[0] != 1 else 0) for a in arrays]
+            )
             count = max(1, -(-n // block))
             states = np.zeros(count * self.facts.state_size, np.uint8)
             for b in range(count):
-                partial(here, self._strides(arrays, 1, n), min(block, n - b * block), b * block, states.ctypes.data + b * self.facts.state_size)
+                partial(
+                    here,
+                    self._strides(arrays, 1, n),
+                    min(block, n - b * block),
+                    b * block,
+                    states.ctypes.data + b * self.facts.state_size,
+                )
             out = (ctypes.c_void_p * len(outs))(*[o.ctypes.data + o.strides[0] * r for o in outs])
             finish(out, longs([o.itemsize for o in outs]), states.ctypes.data, self.facts.state_size, count, 1)
         return outs
@@ -149,7 +169,15 @@ class Kernel:
         down = longs([*[0 for _ in outs], *[a.strides[0] for a in ins]])
         for b in range(count):
             at = [*[o.ctypes.data for o in outs], *[a.ctypes.data + b * block * a.strides[0] for a in ins]]
-            partial((ctypes.c_void_p * len(arrays))(*at), along, down, n, min(block, rows - b * block), b * block, states.ctypes.data + b * step)
+            partial(
+                (ctypes.c_void_p * len(arrays))(*at),
+                along,
+                down,
+                n,
+                min(block, rows - b * block),
+                b * block,
+                states.ctypes.data + b * step,
+            )
         finish(pointers(outs), longs([o.strides[0] for o in outs]), states.ctypes.data, step, count, n)
         return outs
 

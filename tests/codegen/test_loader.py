@@ -48,7 +48,9 @@ define i64 @count() {{
 def kernel_object() -> bytes:
     x = ex.load(0, "f32")
     e = scalar.exp(x - ex.reduce("max", x))
-    return compile_kernels({"k": KernelSpec(("f32", "f32"), (("f32", e / ex.reduce("sum", e) % ex.load(1, "f32")),))}, TARGET)[0]
+    return compile_kernels(
+        {"k": KernelSpec(("f32", "f32"), (("f32", e / ex.reduce("sum", e) % ex.load(1, "f32")),))}, TARGET
+    )[0]
 
 
 def test_links_data_got_stubs_and_zeroed_memory():
@@ -67,7 +69,11 @@ def test_code_is_not_writable():
     loaded = Loaded(kernel_object())
     address = loaded.address("k")
     with open("/proc/self/maps") as maps:
-        rights = next(parts[1] for parts in map(str.split, maps) if int(parts[0].split("-")[0], 16) <= address < int(parts[0].split("-")[1], 16))
+        rights = next(
+            parts[1]
+            for parts in map(str.split, maps)
+            if int(parts[0].split("-")[0], 16) <= address < int(parts[0].split("-")[1], 16)
+        )
     assert rights == "r-xp"
 
 
@@ -103,13 +109,15 @@ def try_load(data: bytes) -> bool:
 
 def test_truncation_is_refused():
     data = kernel_object()
-    for cut in [*range(0, 128), *range(128, len(data), 37), len(data) - 1]:
+    for cut in [*range(128), *range(128, len(data), 37), len(data) - 1]:
         assert not try_load(data[:cut]), cut  # section headers are at the end: any cut loses some
 
 
 def test_damage_never_crashes():
-    """Random damage is refused, or leaves an object that still links; either way the process lives. (The cache's checksum is what
-    keeps damaged code from running.)"""
+    """Random damage is refused, or leaves an object that still links; either way the process lives.
+
+    (The cache's checksum is what keeps damaged code from running.)
+    """
     dice = random.Random(5)
     originals = [kernel_object(), compile_ir(LINKED, TARGET)]
     refused = 0

@@ -21,12 +21,15 @@ total = ex.reduce("sum", x)
 @pytest.mark.parametrize(
     "spec,message",
     [
-        (KernelSpec(("f32",), (("f32", ex.make("llvm.exp", (x,), "f32")),)), "node 'llvm.exp' of f32: not a base operation"),
+        (
+            KernelSpec(("f32",), (("f32", ex.make("llvm.exp", (x,), "f32")),)),
+            "node 'llvm.exp' of f32: not a base operation",
+        ),
         (KernelSpec(("f32",), (("f32", ex.make("add", (x,), "f32")),)), "takes 2 arguments, got 1"),
         (KernelSpec(("f32",), (("f32", ex.make("add", (x, ex.cast(x, "f64")), "f32")),)), "arguments are f32, f64"),
         (KernelSpec(("f32",), (("f32", x + y),)), "reads input 1, the kernel has 1"),
         (KernelSpec(("i32",), (("f32", x),)), "input 0 is stored as i32"),
-        (KernelSpec(("f32",), (("f64", x),)), "an output stored as f64 needs an expression of f64, got f32"),
+        (KernelSpec(("f32",), (("f64", x),)), "an output stored as f64 needs a f64 expression, got f32"),
         (KernelSpec(("f32",), (("c64", x),)), "unknown dtype code 'c64'"),
         (KernelSpec(("i32",), (("i32", ex.make("sqrt", (i,), "i32")),)), "is defined on floats only"),
         (KernelSpec(("f32",), (("f32", ex.make("and", (x, x), "f32")),)), "is not defined on floats"),
@@ -70,7 +73,10 @@ def test_text_tells_specs_apart():
 
 def test_equal_text_gives_equal_objects():
     spec = KernelSpec(("f32", "f32"), (("f32", x * y + total),))
-    assert compile_kernels({"k": spec}, TARGETS[HOST_LEVELS[0]])[0] == compile_kernels({"k": spec}, TARGETS[HOST_LEVELS[0]])[0]
+    assert (
+        compile_kernels({"k": spec}, TARGETS[HOST_LEVELS[0]])[0]
+        == compile_kernels({"k": spec}, TARGETS[HOST_LEVELS[0]])[0]
+    )
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -87,7 +93,14 @@ def test_every_target_compiles(name):
 def test_unknown_target_and_keys():
     with pytest.raises(CodegenError, match="unknown target 'vax', known are x86-64-v4"):
         named("vax")
-    for key in ("", "map/add", "map/add/f32/f32/first", "cols/sum/f32/f32", "cols/sum/f32/f32/last", "map/add/f32,q7/f32"):
+    for key in (
+        "",
+        "map/add",
+        "map/add/f32/f32/first",
+        "cols/sum/f32/f32",
+        "cols/sum/f32/f32/last",
+        "map/add/f32,q7/f32",
+    ):
         with pytest.raises(CodegenError, match="kernel key"):
             parse(key)
     with pytest.raises(KeyError, match="no_such_op"):
@@ -96,12 +109,25 @@ def test_unknown_target_and_keys():
 
 def test_prebuilt_library(tmp_path):
     """The build step as CMake runs it: keys to an object and a C table that link to a library."""
-    keys = ["rows/sum/f32/f32", "map/add/f32,f32/f32", "cols/sum/f32/f32/next", "map/add/bf16,bf16/bf16", "map/exp/f32/f32"]
+    keys = [
+        "rows/sum/f32/f32",
+        "map/add/f32,f32/f32",
+        "cols/sum/f32/f32/next",
+        "map/add/bf16,bf16/bf16",
+        "map/exp/f32/f32",
+    ]
     (tmp_path / "keys.txt").write_text("# common\n" + "\n".join([*keys, keys[0]]) + "  # twice\n\n")
-    command = [sys.executable, str(ROOT / "taeda/codegen/prebuild.py"), "--target", HOST_LEVELS[-1], "--keys", str(tmp_path / "keys.txt")]
+    command = [
+        sys.executable,
+        str(ROOT / "taeda/codegen/prebuild.py"),
+        "--target",
+        HOST_LEVELS[-1],
+        "--keys",
+        str(tmp_path / "keys.txt"),
+    ]
     subprocess.run([*command, "--out", str(tmp_path)], check=True, env={"PATH": "/usr/bin:/bin"})
-    subprocess.run(["gcc", "-shared", "-fPIC", "-Wall", "-Werror", f"-I{ROOT}/runtime/include", str(tmp_path / "kernels.c"), str(tmp_path / "kernels.o"),
-                    "-o", str(tmp_path / "k.so"), "-lm"], check=True)  # fmt: skip
+    parts = [str(tmp_path / "kernels.c"), str(tmp_path / "kernels.o"), "-o", str(tmp_path / "k.so"), "-lm"]
+    subprocess.run(["gcc", "-shared", "-fPIC", "-Wall", "-Werror", f"-I{ROOT}/runtime/include", *parts], check=True)
     import ctypes
 
     library = ctypes.CDLL(str(tmp_path / "k.so"))
