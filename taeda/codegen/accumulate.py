@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ..ops.expr import FLOATS, Expr
 from .llvm import MEMORY, REGISTER, Function, Module, vector
 from .memory import Access, ElementLoop, Mask, Step, iota
-from .spec import LANES, SIZE, KernelSpec, reductions
+from .spec import SIZE, KernelSpec, reductions
 from .vector import Evaluator, constant, from_memory, maximum, signed, to_memory
 
 #: An index that no element has: the lane has not seen anything better than the identity.
@@ -208,8 +208,9 @@ class StateLayout:
         )
 
 
-def emit_finish(module: Module, name: str, spec: KernelSpec) -> None:
-    """td_finish_fn: folds `count` states in order for each of n results and stores the outputs."""
+def emit_finish(module: Module, name: str, spec: KernelSpec, width: int) -> None:
+    """td_finish_fn: folds `count` states in order for each of n results and stores the outputs. `width`: results a step
+    (1 for rows, which are finished one by one)."""
     params = [
         ("ptr", "out"),
         ("ptr", "out_stride"),
@@ -219,7 +220,6 @@ def emit_finish(module: Module, name: str, spec: KernelSpec) -> None:
         ("i64", "n"),
     ]
     f = Function(module, name, params)
-    width = LANES // 2
     roots = [root for _, root in spec.outputs]
     reduces = reductions(*roots)
     layout = StateLayout(reduces)

@@ -10,7 +10,7 @@ from ..ops.expr import Expr
 from .accumulate import Accumulator, StateLayout, emit_finish, is_arg, value_dtype
 from .llvm import Function, Module
 from .memory import Mask, load_raw, move, store_raw
-from .spec import SIZE, TD_K_REDUCES, KernelFacts, KernelSpec, cost, reductions
+from .spec import LANES, SIZE, TD_K_REDUCES, KernelFacts, KernelSpec, cost, reductions
 from .vector import Evaluator, from_memory, to_memory
 
 #: Registers that the accumulators of one reduction take in a tile.
@@ -99,7 +99,7 @@ def emit_col(module: Module, symbol: str, spec: KernelSpec) -> KernelFacts:
         tile(whole, Mask(f, width, rest))
     f.ret()
     f.finish()
-    emit_finish(module, f"{symbol}_finish", spec)
+    emit_finish(module, f"{symbol}_finish", spec, LANES // 2)
     return KernelFacts(
         symbol, None, f"{symbol}_finish", TD_K_REDUCES, n_out, len(spec.inputs), 0, layout.size, cost(*roots)
     )

@@ -343,7 +343,7 @@ def emit_row(module: Module, symbol: str, spec: KernelSpec) -> KernelFacts:
     blocked = only_reduces and not plan.uses_index and not spec.per_row
     if blocked:
         _emit_partial(module, f"{symbol}_partial", plan)
-        emit_finish(module, f"{symbol}_finish", spec)
+        emit_finish(module, f"{symbol}_finish", spec, 1)
     scratch = _emit_fn(module, symbol, plan, f"{symbol}_partial" if blocked else None)
     return KernelFacts(
         fn=symbol,

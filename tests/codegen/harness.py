@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 
@@ -52,9 +54,9 @@ def shim() -> ctypes.CDLL:
             built = pathlib.Path(folder) / "shim.so"
             flags = ["-std=c++20", "-O1", "-g", "-fPIC", "-shared", f"-I{ROOT}/core"]
             subprocess.run(["g++", *flags, str(source), str(sources[0]), "-o", str(built), "-ldl"], check=True)
-            built.rename(library) if built.stat().st_dev == library.parent.stat().st_dev else library.write_bytes(
-                built.read_bytes()
-            )
+            fresh = library.with_name(f"{library.name}.{os.getpid()}")
+            shutil.copy(built, fresh)
+            fresh.replace(library)
     dll = ctypes.CDLL(str(library))
     dll.shim_load.restype = ctypes.c_void_p
     dll.shim_load.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
