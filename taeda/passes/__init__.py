@@ -1,0 +1,6 @@
+"""From a captured graph to a plan: clean-up, fusion, lowering, memory plan. Pure Python; imports nothing of the core."""
+
+from .pipeline import GRAPH_PASSES, Report, run_passes
+from .plan import Plan
+
+__all__ = ["GRAPH_PASSES", "Plan", "Report", "run_passes"]
