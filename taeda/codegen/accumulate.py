@@ -114,7 +114,8 @@ class Accumulator:
         elements = [REGISTER[value_dtype(reduce)], "i32"][: len(values)]
         while width > 1:
             half = width // 2
-            low, high = [], []
+            low: list[str] = []
+            high: list[str] = []
             for x, element in zip(values, elements):
                 for into, first in ((low, 0), (high, half)):
                     if half == 1:

@@ -10,7 +10,7 @@ from ..ops.expr import Expr
 from .accumulate import Accumulator, StateLayout, emit_finish, is_arg, value_dtype
 from .llvm import Function, Module
 from .memory import Mask, load_raw, move, store_raw
-from .spec import LANES, SIZE, TD_K_REDUCES, KernelFacts, KernelSpec, cost, reductions
+from .spec import LANES, SIZE, TD_K_REDUCES, KernelFacts, KernelSpec, cost, operand, reductions
 from .vector import Evaluator, from_memory, to_memory
 
 #: Registers that the accumulators of one reduction take in a tile.
@@ -71,8 +71,8 @@ def emit_col(module: Module, symbol: str, spec: KernelSpec) -> KernelFacts:
             def leaf(e: Expr) -> str | None:
                 if e.op != "load":
                     return None
-                code = spec.inputs[e.attr]
-                return from_memory(f, load_raw(f, source[e.attr].get(), code, width, mask, tail), code, width)
+                code = spec.inputs[operand(e)]
+                return from_memory(f, load_raw(f, source[operand(e)].get(), code, width, mask, tail), code, width)
 
             evaluator = Evaluator(f, width, leaf)
             row = f.splat(f.v(f"trunc i64 {r} to i32"), "i32", width) if any(is_arg(x) for x in reduces) else None

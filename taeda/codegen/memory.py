@@ -8,7 +8,7 @@ small buffer, chunk by chunk. So one body of code serves every layout, and its r
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .llvm import MEMORY, Function, Module, Var, vector
 from .spec import SIZE
@@ -186,14 +186,15 @@ class Access:
     """One operand of an element loop. `stride` is None for memory that is contiguous by contract."""
 
     code: str
-    row: Var
+    row: Var  # pointer to element 0
     stride: str | None
     output: bool
-    buffer: str | None = None
+    # Set by ElementLoop:
+    pointer: Var = field(init=False)  # where the next vector is read or written
+    step: str = ""  # bytes a vector step advances
+    buffer: str = ""  # of a chunk, unless contiguous by contract
     tail: str | None = None
-    contiguous: str | None = None  # i1
-    step: str | None = None  # bytes a vector step advances, unless strided output
-    pointer: Var | None = None
+    contiguous: str = ""  # i1
 
 
 class ElementLoop:

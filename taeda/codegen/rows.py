@@ -25,6 +25,7 @@ from .spec import (
     KernelSpec,
     cost,
     is_per_row,
+    operand,
     reductions,
 )
 from .vector import Evaluator, from_memory, to_memory
@@ -100,7 +101,7 @@ class Plan:
                         uniforms.add(e)
                     continue
                 if e.op == "load":
-                    stage.inputs.add(e.attr)
+                    stage.inputs.add(operand(e))
                     continue
                 if first.get(e, number) < number and (e in self.slots or self._recompute_cost(e) > KEEP_COST):
                     if e not in self.slots:
@@ -169,7 +170,7 @@ class _RowFunction:
             if e in splats:
                 return splats[e]
             if e.op == "load":
-                return step.load(self.inputs[e.attr])
+                return step.load(self.inputs[operand(e)])
             if e in stage.kept:
                 return step.load(kept[e])
             if e.op == "index":

@@ -11,7 +11,7 @@ from ..ops.expr import Expr
 from .accumulate import Total, is_arg
 from .llvm import MEMORY, Function, Module
 from .memory import Mask, load_raw, store_raw
-from .spec import LANES, SIZE, TD_K_REDUCES, KernelFacts, KernelSpec, cost, reductions
+from .spec import LANES, SIZE, TD_K_REDUCES, KernelFacts, KernelSpec, cost, operand, reductions
 from .vector import Evaluator, from_memory, to_memory
 
 _ROWS_AT_ONCE = 4
@@ -62,7 +62,7 @@ class _Scan:
                 values: dict[Expr, str] = {}
 
                 def leaf(e: Expr, load=load, values=values) -> str | None:
-                    return load(n_out + e.attr) if e.op == "load" else values.get(e)
+                    return load(n_out + operand(e)) if e.op == "load" else values.get(e)
 
                 evaluator = Evaluator(f, width, leaf)
                 for r in self.reduces:

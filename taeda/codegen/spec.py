@@ -80,6 +80,12 @@ class KernelFacts:
         return f"@{symbol}_kernel = constant {{ ptr, ptr, ptr, i32, i32, i32, i32, i32, i32 }} {{ {values} }}"
 
 
+def operand(load: Expr) -> int:
+    """The input that a load node reads."""
+    assert isinstance(load.attr, int)
+    return load.attr
+
+
 def reductions(*roots: Expr) -> list[Expr]:
     """Every reduce node below `roots`, inner ones first."""
     return [e for e in ex.topological(*roots) if e.op == "reduce"]

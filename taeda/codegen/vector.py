@@ -224,7 +224,7 @@ def bounds(e: Expr, depth: int = 12) -> tuple[float, float]:
     low, high = _ANY
     if depth == 0:
         return _ANY
-    if e.op == "const":
+    if isinstance(e.attr, float):
         low, high = (e.attr, e.attr) if e.attr == e.attr else _ANY
     elif e.op in ("min", "max", "add", "sub", "mul", "select"):
         (a, b), (c, d) = (bounds(x, depth - 1) for x in e.args[-2:])
