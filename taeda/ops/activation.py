@@ -137,7 +137,7 @@ def glu(input, dim=-1):
     return F.narrow(input, dim, 0, size // 2) * F.sigmoid(F.narrow(input, dim, size // 2, size // 2))
 
 
-@composite(method=True, out=True, oracle="lambda x, eps=None: scipy.special.logit(x if eps is None else numpy.clip(x, eps, 1 - eps))",
+@composite(method=True, out=True, inplace=True, oracle="lambda x, eps=None: scipy.special.logit(x if eps is None else numpy.clip(x, eps, 1 - eps))",
            samples=lambda t: [((t(3, 4, low=0.1, high=0.9),), {}), ((t(3, 4),), {"eps": 0.1})])  # fmt: skip
 def logit(input, eps=None):
     """log(input / (1 - input)); input is first limited to [eps, 1 - eps] where eps is given."""

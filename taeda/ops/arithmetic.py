@@ -173,7 +173,7 @@ pointwise("_pow", _pow, accepts=numeric, method=False, oracle="numpy.power(a, b)
                 lambda g, a, b, y: select(a.eq(0) & (b >= 0), 0, g * (y * log(a)))))  # fmt: skip
 
 
-@composite("pow", method=True, out=True, slots=("nb_power",), oracle="numpy.power(a, b)")
+@composite("pow", method=True, out=True, inplace=True, slots=("nb_power",), oracle="numpy.power(a, b)")
 def pow_(input, exponent):
     """input ** exponent. Common exponents take the cheaper operator that gives the same or a better result."""
     if type(exponent) in (int, float) and isinstance(input, F.Tensor):
@@ -283,7 +283,7 @@ pointwise("_clamp_max", lambda x, hi: minimum(x, hi), params="Tensor input, Tens
           grad=(lambda g, x, hi: select(x <= hi, g, 0), lambda g, x, hi: select(x > hi, g, 0)), oracle="numpy.minimum(a, b)")  # fmt: skip
 
 
-@composite(method=True, out=True, aliases=("clip",), oracle="lambda x, min=None, max=None: numpy.clip(x, min, max)",
+@composite(method=True, out=True, inplace=True, aliases=("clip",), oracle="lambda x, min=None, max=None: numpy.clip(x, min, max)",
            samples=lambda t: [((t(3, 4),), {"min": -0.5, "max": 0.5}), ((t(3, 4),), {"min": 0.25}), ((t(3, 4),), {"max": 0.25}),
                               ((t(3, 4), t(4, low=-1, high=-0.2), t(3, 1, low=0.2, high=1)), {})])  # fmt: skip
 def clamp(input, min=None, max=None):
@@ -295,13 +295,13 @@ def clamp(input, min=None, max=None):
     return F._clamp_min(input, min) if max is None else F._clamp(input, min, max)
 
 
-@composite(method=True, out=True)
+@composite(method=True, out=True, inplace=True)
 def clamp_min(input, min):
     """Limits the elements from below."""
     return F._clamp_min(input, min)
 
 
-@composite(method=True, out=True)
+@composite(method=True, out=True, inplace=True)
 def clamp_max(input, max):
     """Limits the elements from above."""
     return F._clamp_max(input, max)
@@ -321,7 +321,7 @@ def rsub(input, other, *, alpha=1):
     return F.sub(other, input if alpha == 1 else F.mul(input, alpha))
 
 
-@composite(method=True, out=True)
+@composite(method=True, out=True, inplace=True)
 def float_power(input, exponent):
     """input ** exponent in float64."""
     as_double = [x.double() if isinstance(x, F.Tensor) else float(x) for x in (input, exponent)]
@@ -336,7 +336,7 @@ pointwise("_nan_to_num", _nan_to_num, types="Tppp->T", params="Tensor input, Num
           grad=(lambda g, x: select(isinf(x) | isnan(x), 0, g), None, None, None))  # fmt: skip
 
 
-@composite(method=True, out=True)
+@composite(method=True, out=True, inplace=True)
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
     """Replaces NaN and infinities by numbers (the dtype's extremes where not given)."""
     if not input.is_floating_point():

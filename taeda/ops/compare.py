@@ -44,8 +44,6 @@ def _signbit(x):
 
 pointwise("signbit", _signbit, types="T->b", oracle="numpy.signbit(x)", doc="True where the sign bit is set, -0.0 included.")
 
-_IN_PLACE_LOGIC = ("eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor", "logical_not")
-
 pointwise("_where", lambda c, a, b: select(c, a, b), types="bTT->T", params="Tensor condition, Tensor|Number input, Tensor|Number other",
           grad=(None, lambda g, c: select(c, g, 0), lambda g, c: select(c, 0, g)), method=False)  # fmt: skip
 

@@ -147,7 +147,7 @@ def _added(name, op, first, second, doc, samples):
     added.__code__ = code.replace(co_varnames=("input", first, second, *code.co_varnames[3:]))
     added.__name__ = added.__qualname__ = name
     added.__doc__ = doc
-    composite(name, method=True, out=True, samples=samples,
+    composite(name, method=True, out=True, inplace=True, samples=samples,
               oracle=f"lambda x, a, b, beta=1, alpha=1: beta * x + alpha * numpy.{'outer' if op == 'outer' else 'matmul'}(a, b)")(added)  # fmt: skip
 
 
@@ -158,7 +158,7 @@ _added("baddbmm", "bmm", "batch1", "batch2", "beta * input + alpha * (batch1 @ b
 _added("addr", "outer", "vec1", "vec2", "beta * input + alpha * outer(vec1, vec2).", lambda t: [((t(3, 4), t(3), t(4)), {})])
 
 
-@composite(method=True, samples=lambda t: [((t(3, 5), t(2, 3, 4), t(2, 4, 5)), {})], oracle="lambda x, a, b: x + numpy.einsum('bij,bjk->ik', a, b)")
+@composite(method=True, inplace=True, samples=lambda t: [((t(3, 5), t(2, 3, 4), t(2, 4, 5)), {})], oracle="lambda x, a, b: x + numpy.einsum('bij,bjk->ik', a, b)")
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     """beta * input + alpha * the sum of batch1 @ batch2 over the batch."""
     _ranks("addbmm", ("batch1", batch1, 3), ("batch2", batch2, 3))

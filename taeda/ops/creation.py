@@ -181,14 +181,14 @@ def _matrix(input, op):
     return rows, columns
 
 
-@composite(method=True, out=True, oracle="numpy.tril", samples=lambda t: [((t(3, 4),), {}), ((t(2, 4, 3), 1), {}), ((t(3, 3), -1), {})])
+@composite(method=True, out=True, inplace=True, oracle="numpy.tril", samples=lambda t: [((t(3, 4),), {}), ((t(2, 4, 3), 1), {}), ((t(3, 3), -1), {})])
 def tril(input, diagonal=0):
     """The lower triangle, zeros above."""
     rows, columns = _matrix(input, "tril")
     return F._where(F._band((rows, columns), columns, diagonal, dtype=F.bool), input, 0)
 
 
-@composite(method=True, out=True, oracle="numpy.triu", samples=lambda t: [((t(3, 4),), {}), ((t(2, 4, 3), 1), {}), ((t(3, 3), -1), {})])
+@composite(method=True, out=True, inplace=True, oracle="numpy.triu", samples=lambda t: [((t(3, 4),), {}), ((t(2, 4, 3), 1), {}), ((t(3, 3), -1), {})])
 def triu(input, diagonal=0):
     """The upper triangle, zeros below."""
     rows, columns = _matrix(input, "triu")

@@ -200,7 +200,7 @@ def masked_select(input, mask):
     return F.index(input, F.unbind(F.nonzero(mask), 1)) if mask.dim() else F.reshape(input, (1,))[: int(mask.item())]
 
 
-@composite("masked_scatter", method=True)
+@composite("masked_scatter", method=True, inplace=True)
 def masked_scatter(input, mask, source):
     """The elements where mask holds replaced by those of source in order."""
     _check_mask(mask, "masked_scatter")

@@ -25,7 +25,7 @@ ALIASES: dict[str, str] = {}
 class OpDef:
     """One operator. Attributes are documented at the registering function of its kind."""
 
-    __slots__ = ("accepts", "aliases", "attrs", "display", "doc", "domain", "fn", "front", "function", "grad", "in_types", "inplace", "kind",
+    __slots__ = ("accepts", "aliases", "attrs", "doc", "domain", "fn", "front", "function", "grad", "in_types", "inplace", "kind",
                  "method", "name", "opcheck", "oracle", "out", "out_types", "params", "parent", "role", "samples", "slots",
                  "to_float", "tolerance", "traits")  # fmt: skip
 
@@ -224,6 +224,7 @@ def pointwise(name, fn, *, types=None, params=None, grad=None, accepts=anything,
               doc=""):  # fmt: skip
     """A map operator: `fn` over the elements of its operands.
 
+    inplace: the twin `name_` (left out: where the result can be of self's dtype; "copy": the result is cast into self).
     types: one letter an operand, then the outputs: `T` common promoted dtype, `b` bool, `i` int64, `p` a Python number held in the compute
     dtype of T. grad: left out, the gradient is derived; False, there is none; a callable `(g, *inputs, *outputs)` or a tuple with one per
     operand (None: not differentiable). accepts: dtype codes of T after promotion. to_float: integer T computes in the default float dtype.
@@ -237,7 +238,8 @@ def pointwise(name, fn, *, types=None, params=None, grad=None, accepts=anything,
     if params is None:
         params = "Tensor input" if count == 1 else "Tensor|Number input, Tensor|Number other"
     if inplace is None:
-        inplace = method and outs == "T" and ins[0] == "T" and not name.startswith("_")
+        usual = method and ins[0] == "T" and not name.startswith("_")
+        inplace = usual and (True if outs == "T" else "copy" if outs == "b" else False)
     return OpDef(name, "map", params, fn=fn, in_types=ins, out_types=outs, grad=False if "T" not in outs else grad, accepts=accepts,
                  to_float=to_float, method=method, function=function, inplace=inplace, out=out, slots=slots, aliases=aliases, front=front,
                  role=role, oracle=oracle, domain=domain, samples=samples, tolerance=tolerance, traits=traits, doc=doc)  # fmt: skip
@@ -268,7 +270,7 @@ def reduce_op(name, kind, *, pre=None, out="T", grad=None, accepts=anything, met
 def scan_op(name, kind, *, grad=None, accepts=anything, front=None, aliases=(), oracle=None, samples=None, doc=""):
     """A running reduction (`sum` or `prod`) along one dimension."""
     return OpDef(name, "scan", "Tensor input, int dim, *, dtype? dtype=None", in_types="T", out_types="acc", grad=grad, accepts=accepts, method=True,
-                 function=True, front=front, aliases=aliases, oracle=oracle, samples=samples, traits={"kind": kind}, doc=doc)  # fmt: skip
+                 function=True, front=front, aliases=aliases, inplace="copy", oracle=oracle, samples=samples, traits={"kind": kind}, doc=doc)  # fmt: skip
 
 
 def rows_op(name, fn, params, *, types, grad=None, accepts=floating, oracle=None, samples=None, doc=""):
@@ -292,17 +294,18 @@ def structured(name, kind, params, *, form=None, grad=None, accepts=None, method
 
 
 def composite(*names, method=False, function=True, nn=False, out=False, aliases=(), grad=None, params=None, oracle=None, samples=None,
-              opcheck=True, slots=(), display=None, role=None):  # fmt: skip
+              opcheck=True, slots=(), role=None, inplace=False):  # fmt: skip
     """Marks a Python function as an operator that is a formula over others. Its signature is PyTorch's and is what users see.
 
     method: also a method of Tensor (the first parameter is self). nn: found in `taeda.nn.functional`. out: takes `out=`.
+    inplace: has a twin `name_` that writes the result into the first argument.
     grad (with params, the schema): the tape records the whole function as one node with this rule instead of its parts.
     """
 
     def register(fn):
         name = names[0] if names else fn.__name__
-        OpDef(name, "composite", params or "", fn=fn, method=method, function=function, inplace=False, out=out, aliases=(*names[1:], *aliases),
-              grad=grad, oracle=oracle, samples=samples, opcheck=opcheck, slots=slots, display=display, role=role, traits={"nn": nn},
+        OpDef(name, "composite", params or "", fn=fn, method=method, function=function, inplace=inplace, out=out, aliases=(*names[1:], *aliases),
+              grad=grad, oracle=oracle, samples=samples, opcheck=opcheck, slots=slots, role=role, traits={"nn": nn},
               doc=fn.__doc__)  # fmt: skip
         return fn
 

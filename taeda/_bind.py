@@ -1,0 +1,259 @@
+"""Makes the operators of the table callable: `_core.Op` objects, functions, methods, type slots and the hooks of the core.
+
+Nothing is traced, differentiated or compiled here; that happens on first use. Runs once, at import.
+"""
+
+from __future__ import annotations
+
+from . import _core, ops
+from .ops.namespace import F
+from .ops.table import FAMILIES, TABLE, OpDef, lookup
+
+Tensor = _core.Tensor
+_BOUND: dict[str, object] = {}
+
+
+# -- one entry to one Op ------------------------------------------------------------------------------------------------------
+def _spec(op: OpDef) -> dict:
+    kind, spec = op.kind, {}
+    if kind in ("map", "rows", "generate"):
+        spec = {"in_types": op.in_types, "out_types": op.out_types, "accepts": tuple(op.accepts), "to_float": bool(op.to_float)}
+    elif kind == "reduce":
+        how = op.traits["kind"]
+        spec = {"out_type": op.out_types, "accepts": tuple(op.accepts), "to_float": bool(op.to_float), "accumulates": how in ("sum", "prod"),
+                "index": bool(op.traits["single"])}  # fmt: skip
+    elif kind == "scan":
+        spec = {"accepts": tuple(op.accepts)}
+    elif kind == "composite":
+        spec = {"fn": op.fn}
+    else:
+        spec = {k: v for k, v in (op.traits or {}).items() if v is not None and k != "nn"}
+        if op.accepts:
+            spec["accepts"] = tuple(op.accepts)
+    if op.out and kind != "composite":
+        spec["out"] = True
+    return spec
+
+
+def _bind(op: OpDef):
+    """The callable of an entry: a composite without a rule of its own is its Python function."""
+    found = _BOUND.get(op.name)
+    if found is None:
+        if op.kind == "composite" and op.grad is None:
+            found = op.fn
+        else:
+            found = _core.Op(op.name, op.kind, op.schema, **_spec(op))
+            if op.front is not None:
+                found.front = op.front
+        _BOUND[op.name] = found
+    return found
+
+
+def bound(name: str):
+    """The callable of any operator, those made on demand included (`mul.grad0`, `_pick_max.9`)."""
+    found = _BOUND.get(name)
+    return found if found is not None else _bind(lookup(name))
+
+
+def _twin(op: OpDef):
+    """The in-place form `name_`."""
+    name = op.name + "_"
+    if op.kind == "composite" or op.inplace == "copy":
+        make = _bind(op)
+
+        def found(self, *args, **kwargs):
+            return self.copy_(make(self, *args, **kwargs))
+
+        found.__name__ = found.__qualname__ = name
+        found.__doc__ = f"In-place {op.name}()."
+    else:
+        found = _core.Op(name, op.kind, op.schema, inplace_of=_bind(op), **_spec(op))
+        if op.front is not None:
+            found.front = _in_place_front(op)
+    _BOUND[name] = found
+    return found
+
+
+def _in_place_front(op: OpDef):
+    front = op.front
+
+    def call(self, *args, **kwargs):
+        return self.copy_(front(self, *args, **kwargs))
+
+    return call
+
+
+# -- results ---------------------------------------------------------------------------------------------------------------
+def write_out(op: str, result, out):
+    """What `out=` means: the result goes into `out`, which takes the result's shape."""
+    if out is None:
+        return result
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{op}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if out.requires_grad and F.is_grad_enabled():
+        raise RuntimeError(f"{op}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+    a, b = result.dtype, out.dtype
+    rank = (lambda d: 3 if d.is_complex else 2 if d.is_floating_point else 0 if d is _core.bool else 1)
+    if rank(a) > rank(b):
+        raise RuntimeError(f"result type {a} can't be cast to the desired output type {b}")
+    if tuple(out.shape) != tuple(result.shape):
+        out.resize_(result.shape)
+    return out.copy_(result)
+
+
+class Pair(tuple):
+    """Two results with names, as PyTorch's return types."""
+
+    __slots__ = ()
+    _fields = ("values", "indices")
+    _name = ""
+
+    values = property(lambda self: self[0])
+    indices = property(lambda self: self[1])
+
+    def __repr__(self):
+        return f"taeda.return_types.{self._name}(\n" + ",\n".join(f"{n}={v!r}" for n, v in zip(self._fields, self)) + ")"
+
+
+_PAIRS: dict[str, type] = {}
+
+
+def result_pair(op: str, first, second):
+    """(values, indices) of `op`."""
+    cls = _PAIRS.get(op)
+    if cls is None:
+        members: dict = {"__slots__": (), "_name": op}
+        if op == "aminmax":
+            members |= {"_fields": ("min", "max"), "min": property(lambda self: self[0]), "max": property(lambda self: self[1])}
+        cls = _PAIRS[op] = type(op, (Pair,), members)
+    return cls((first, second))
+
+
+def write_pair(op: str, pair, out):
+    """`out=(values, indices)`."""
+    return result_pair(op, write_out(op, pair[0], out[0]), write_out(op, pair[1], out[1]))
+
+
+def _with_out(name: str, fn):
+    def call(*args, out=None, **kwargs):
+        result = fn(*args, **kwargs)
+        return result if out is None else write_out(name, result, out)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__, call.__wrapped__ = fn.__doc__, fn
+    return call
+
+
+# -- hooks -----------------------------------------------------------------------------------------------------------------
+def _kernel_hook(key: str) -> int:
+    from .execute.resolve import resolve
+
+    _core.set_hook("kernel", resolve)  # the next miss goes there directly
+    return resolve(key)
+
+
+_GRAD, _INPUT, _OUTPUT, _ATTRIBUTE, _SHAPE, _DTYPE, _WANTED = range(7)
+
+
+def _needs(op: OpDef) -> tuple[tuple[int, int], ...]:
+    """What a Python rule asks for by its parameter names."""
+    names = {name: j for j, (_, name, _) in enumerate(op.parameters())}
+    kinds = [kind for kind, _, _ in op.parameters()]
+    code = op.grad.__code__
+    found = []
+    for name in code.co_varnames[: code.co_argcount]:
+        base, _, last = name.rpartition("_")
+        if name == "g" or (name[0] == "g" and name[1:].isdigit()):
+            found.append((_GRAD, int(name[1:] or 0)))
+        elif name in names:
+            found.append((_INPUT if "Tensor" in kinds[names[name]] else _ATTRIBUTE, names[name]))
+        elif name == "out" or (name.startswith("out") and name[3:].isdigit()):
+            found.append((_OUTPUT, int(name[3:] or 0)))
+        elif name == "wanted":
+            found.append((_WANTED, 0))
+        elif last == "shape" and base in names:
+            found.append((_SHAPE, names[base]))
+        elif last == "dtype" and base in names:
+            found.append((_DTYPE, names[base]))
+        else:
+            raise TypeError(f"gradient rule of {op.name}: parameter {name!r} is neither an argument of the operator nor g, out, wanted, "
+                            "<tensor>_shape or <tensor>_dtype")  # fmt: skip
+    return tuple(found)
+
+
+def _gradient_hook(bound_op):
+    """The gradient of an operator, derived or looked up on first use."""
+    op = lookup(bound_op.name)
+    if op.kind == "map":
+        answers = []
+        for j, t in enumerate(op.in_types):
+            rule = op.gradient(j) if t == "T" else None
+            answers.append(None if rule is None else (None if rule.op is None else _bind(rule.op), rule.needs))
+        return tuple(answers)
+    return (op.grad, _needs(op)) if op.grad else None
+
+
+# -- installing ------------------------------------------------------------------------------------------------------------
+_INPLACE_SLOTS = {"nb_add", "nb_subtract", "nb_multiply", "nb_remainder", "nb_power", "nb_lshift", "nb_rshift", "nb_and", "nb_xor", "nb_or",
+                  "nb_floor_divide", "nb_true_divide"}  # fmt: skip
+
+
+def _install_entry(op: OpDef, public: dict) -> None:
+    fn = _bind(op)
+    names = (op.name, *(op.aliases or ()))
+    space = F.__dict__
+    for name in names:
+        space[name] = fn
+    if op.function and op.name[0] != "_":
+        exported = _with_out(op.name, fn) if op.out and op.kind == "composite" else fn
+        for name in names:
+            public[name] = exported
+    if op.method is True:
+        for name in names:
+            setattr(Tensor, name, fn)
+    elif op.method:
+        setattr(Tensor, op.method, fn)
+    if op.inplace:
+        twin = _twin(op)
+        for name in names:
+            space[name + "_"] = twin
+            if op.method is True:
+                setattr(Tensor, name + "_", twin)
+            if op.function and op.name[0] != "_" and op.kind == "map":
+                public[name + "_"] = twin
+    for slot in op.slots or ():
+        _core.set_slot(slot, fn)
+        if slot in _INPLACE_SLOTS and op.inplace:
+            _core.set_slot("nb_inplace_" + slot[3:], _BOUND[op.name + "_"])
+    if op.role:
+        _core.set_role(op.role, fn)
+        if op.inplace and op.kind != "composite":
+            _core.set_role(op.role + "_", _BOUND[op.name + "_"])
+
+
+def family(name: str, n: int):
+    """The operator of a family for n operands."""
+    return bound(f"{name}.{n}")
+
+
+def install(public: dict) -> None:
+    """Binds the whole table; functions go into `public` (the namespace of `taeda`)."""
+    from . import _tensor
+
+    space = F.__dict__
+    for name, dtype in ((str(d).rpartition(".")[2], d) for d in _core.dtypes.values()):
+        space[name] = dtype
+    space.update(
+        Tensor=Tensor, Size=_tensor.Size, dtype=_core.dtype, strided=_tensor.strided, finfo=_tensor.finfo, iinfo=_tensor.iinfo,
+        tensor=_core.tensor, result_type=_core.result_type, get_default_dtype=_core.get_default_dtype, _empty=_core.empty,
+        write_out=write_out, write_pair=write_pair, result_pair=result_pair, family=family, check_device=ops.creation.check_device,
+        rng_reserve=_core.rng_reserve, is_grad_enabled=_core.is_grad_enabled,
+    )  # fmt: skip
+    _core.set_hook("kernel", _kernel_hook)
+    _core.set_hook("gradient", _gradient_hook)
+    for op in list(TABLE.values()):
+        _install_entry(op, public)
+    _tensor.install()
+
+
+__all__ = ["FAMILIES", "bound", "family", "install"]
