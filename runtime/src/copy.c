@@ -56,21 +56,29 @@ static inline void e16_block(char *dst, int64_t dst_row, const char *src, int64_
   *(td_e16 *)dst = *(const td_e16 *)src;
 }
 
-/* Tiles of two cache lines each way hold what both sides touch in the nearest cache. */
+/* Tiles are two cache lines wide each way and are put together in a buffer: rows far apart in memory often fall on the
+   same place of the cache, so the destination is written in whole lines. */
+#define TILE_BYTES 128
 #define DEFINE_TRANSPOSE(NAME, TYPE, N)                                                                                \
   static void transpose_##NAME(char *dst, int64_t dst_row, const char *src, int64_t src_column, int64_t rows,          \
                                int64_t n) {                                                                            \
-    const int64_t size = sizeof(TYPE), tile = 128 / size;                                                              \
-    for (int64_t r0 = 0; r0 < rows; r0 += tile)                                                                        \
-      for (int64_t i0 = 0; i0 < n; i0 += tile) {                                                                       \
-        int64_t r1 = td_min(r0 + tile, rows), i1 = td_min(i0 + tile, n);                                               \
-        int64_t rw = r0 + (r1 - r0) / (N) * (N), iw = i0 + (i1 - i0) / (N) * (N);                                      \
-        for (int64_t i = i0; i < iw; i += (N))                                                                         \
-          for (int64_t r = r0; r < rw; r += (N))                                                                       \
-            NAME##_block(dst + r * dst_row + i * size, dst_row, src + i * src_column + r * size, src_column);          \
-        for (int64_t r = r0; r < r1; ++r)                                                                              \
-          for (int64_t i = r < rw ? iw : i0; i < i1; ++i)                                                              \
-            *(TYPE *)(dst + r * dst_row + i * size) = *(const TYPE *)(src + i * src_column + r * size);                \
+    enum { SIZE = sizeof(TYPE), SIDE = TILE_BYTES / SIZE };                                                            \
+    char tile[SIDE * TILE_BYTES];                                                                                      \
+    for (int64_t r0 = 0; r0 < rows; r0 += SIDE)                                                                        \
+      for (int64_t i0 = 0; i0 < n; i0 += SIDE) {                                                                       \
+        int64_t rn = td_min(SIDE, rows - r0), in = td_min(SIDE, n - i0), rw = rn / (N) * (N), iw = in / (N) * (N);     \
+        const char *from = src + i0 * src_column + r0 * SIZE;                                                          \
+        for (int64_t i = 0; i < iw; i += (N))                                                                          \
+          for (int64_t r = 0; r < rw; r += (N))                                                                        \
+            NAME##_block(tile + r * TILE_BYTES + i * SIZE, TILE_BYTES, from + i * src_column + r * SIZE, src_column);  \
+        for (int64_t r = 0; r < rn; ++r)                                                                               \
+          for (int64_t i = r < rw ? iw : 0; i < in; ++i)                                                               \
+            *(TYPE *)(tile + r * TILE_BYTES + i * SIZE) = *(const TYPE *)(from + i * src_column + r * SIZE);           \
+        char *to = dst + r0 * dst_row + i0 * SIZE;                                                                     \
+        if (in == SIDE)                                                                                                \
+          for (int64_t r = 0; r < rn; ++r) memcpy(to + r * dst_row, tile + r * TILE_BYTES, TILE_BYTES);                \
+        else                                                                                                           \
+          for (int64_t r = 0; r < rn; ++r) memcpy(to + r * dst_row, tile + r * TILE_BYTES, (size_t)in * SIZE);         \
       }                                                                                                                \
   }                                                                                                                    \
   static void strided_##NAME(char *dst, int64_t dst_row, int64_t dst_step, const char *src, int64_t src_row,           \

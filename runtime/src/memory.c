@@ -20,6 +20,15 @@
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/mman.h>
 #define HAVE_MMAP 1
+static const size_t MAP_BYTES = 1024 * 1024; /* blocks of this size and more are mapped, not taken from malloc */
+static const size_t HUGE_PAGE = 2 * 1024 * 1024;
+#endif
+#ifdef _WIN32
+#include <malloc.h>
+#define aligned_alloc(align, bytes) _aligned_malloc(bytes, align)
+#define free_aligned _aligned_free
+#else
+#define free_aligned free
 #endif
 #if defined(__SANITIZE_ADDRESS__)
 #define CHECK_ADDRESSES 1
@@ -45,8 +54,6 @@ enum {
 };
 static const size_t THREAD_LIST_BYTES =
     256 * 1024; /* one size class of one thread keeps about this much, 16 blocks at least */
-static const size_t MAP_BYTES = 1024 * 1024; /* blocks of this size and more are mapped, not taken from malloc */
-static const size_t HUGE_PAGE = 2 * 1024 * 1024;
 static const uint64_t SPARE_BYTES = 64 * 1024 * 1024;
 static const uint32_t LIVE = 0x7aeda11cu, IDLE = 0x7aedaf4eu;
 
@@ -182,7 +189,7 @@ static void to_system(block *b) {
     return;
   }
 #endif
-  free(b);
+  free_aligned(b);
 }
 
 /* ---- the shared pool; all of these are called with its lock held ---- */

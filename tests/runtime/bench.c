@@ -43,7 +43,7 @@ void bench(void) {
   TIME("td_map 8x8 transposed, driver only", 1000000, td_map(&none, ops, 2, sizes));
   ops[0].strides = per_row;
   TIME("td_rows 8x8, driver only", 1000000, td_rows(&none, ops, elem_size, 2, 1, sizes));
-  for (int threads = 1; threads <= td_get_num_threads() && threads <= 2; ++threads) {
+  for (int threads = 1; threads <= 2; ++threads) {
     td_set_num_threads(2);
     TIME("td_parallel_for, 2 blocks, awake", 20000, td_parallel_for(2, nothing, NULL));
     td_set_num_threads(threads);
