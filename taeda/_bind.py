@@ -1,4 +1,5 @@
-"""Makes the operators of the table callable: `_core.Op` objects, functions, methods, type slots and the hooks of the core.
+"""Makes the operators of the table callable: `_core.Op` objects, functions, methods, type slots and the hooks of the
+core.
 
 Nothing is traced, differentiated or compiled here; that happens on first use. Runs once, at import.
 """
@@ -13,15 +14,25 @@ Tensor = _core.Tensor
 _BOUND: dict[str, object] = {}
 
 
-# -- one entry to one Op ------------------------------------------------------------------------------------------------------
+# -- one entry to one Op -----------------------------------------------------------------------------------------------
 def _spec(op: OpDef) -> dict:
     kind, spec = op.kind, {}
     if kind in ("map", "rows", "generate"):
-        spec = {"in_types": op.in_types, "out_types": op.out_types, "accepts": tuple(op.accepts), "to_float": bool(op.to_float)}
+        spec = {
+            "in_types": op.in_types,
+            "out_types": op.out_types,
+            "accepts": tuple(op.accepts),
+            "to_float": bool(op.to_float),
+        }
     elif kind == "reduce":
         how = op.traits["kind"]
-        spec = {"out_type": op.out_types, "accepts": tuple(op.accepts), "to_float": bool(op.to_float), "accumulates": how in ("sum", "prod"),
-                "index": bool(op.traits["single"])}  # fmt: skip
+        spec = {
+            "out_type": op.out_types,
+            "accepts": tuple(op.accepts),
+            "to_float": bool(op.to_float),
+            "accumulates": how in ("sum", "prod"),
+            "index": bool(op.traits["single"]),
+        }
     elif kind == "scan":
         spec = {"accepts": tuple(op.accepts)}
     elif kind == "composite":
@@ -83,7 +94,7 @@ def _in_place_front(op: OpDef):
     return call
 
 
-# -- results ---------------------------------------------------------------------------------------------------------------
+# -- results -----------------------------------------------------------------------------------------------------------
 def write_out(op: str, result, out):
     """What `out=` means: the result goes into `out`, which takes the result's shape."""
     if out is None:
@@ -91,14 +102,20 @@ def write_out(op: str, result, out):
     if not isinstance(out, Tensor):
         raise TypeError(f"{op}(): argument 'out' must be Tensor, not {type(out).__name__}")
     if out.requires_grad and F.is_grad_enabled():
-        raise RuntimeError(f"{op}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+        raise RuntimeError(
+            f"{op}(): functions with out=... arguments don't support automatic differentiation, but one of the "
+            "arguments requires grad."
+        )
     a, b = result.dtype, out.dtype
-    rank = (lambda d: 3 if d.is_complex else 2 if d.is_floating_point else 0 if d is _core.bool else 1)
-    if rank(a) > rank(b):
+    if _category(a) > _category(b):
         raise RuntimeError(f"result type {a} can't be cast to the desired output type {b}")
     if tuple(out.shape) != tuple(result.shape):
         out.resize_(result.shape)
     return out.copy_(result)
+
+
+def _category(d) -> int:
+    return 3 if d.is_complex else 2 if d.is_floating_point else 0 if d is _core.bool else 1
 
 
 class Pair(tuple):
@@ -112,7 +129,9 @@ class Pair(tuple):
     indices = property(lambda self: self[1])
 
     def __repr__(self):
-        return f"taeda.return_types.{self._name}(\n" + ",\n".join(f"{n}={v!r}" for n, v in zip(self._fields, self)) + ")"
+        return (
+            f"taeda.return_types.{self._name}(\n" + ",\n".join(f"{n}={v!r}" for n, v in zip(self._fields, self)) + ")"
+        )
 
 
 _PAIRS: dict[str, type] = {}
@@ -124,7 +143,11 @@ def result_pair(op: str, first, second):
     if cls is None:
         members: dict = {"__slots__": (), "_name": op}
         if op == "aminmax":
-            members |= {"_fields": ("min", "max"), "min": property(lambda self: self[0]), "max": property(lambda self: self[1])}
+            members |= {
+                "_fields": ("min", "max"),
+                "min": property(lambda self: self[0]),
+                "max": property(lambda self: self[1]),
+            }
         cls = _PAIRS[op] = type(op, (Pair,), members)
     return cls((first, second))
 
@@ -144,7 +167,7 @@ def _with_out(name: str, fn):
     return call
 
 
-# -- hooks -----------------------------------------------------------------------------------------------------------------
+# -- hooks -------------------------------------------------------------------------------------------------------------
 def _kernel_hook(key: str) -> int:
     from .execute.resolve import resolve
 
@@ -176,8 +199,11 @@ def _needs(op: OpDef) -> tuple[tuple[int, int], ...]:
         elif last == "dtype" and base in names:
             found.append((_DTYPE, names[base]))
         else:
-            raise TypeError(f"gradient rule of {op.name}: parameter {name!r} is neither an argument of the operator nor g, out, wanted, "
-                            "<tensor>_shape or <tensor>_dtype")  # fmt: skip
+            raise TypeError(
+                f"gradient rule of {op.name}: parameter {name!r} is neither an argument of the operator nor g, out, "
+                "wanted, "
+                "<tensor>_shape or <tensor>_dtype"
+            )
     return tuple(found)
 
 
@@ -193,9 +219,21 @@ def _gradient_hook(bound_op):
     return (op.grad, _needs(op)) if op.grad else None
 
 
-# -- installing ------------------------------------------------------------------------------------------------------------
-_INPLACE_SLOTS = {"nb_add", "nb_subtract", "nb_multiply", "nb_remainder", "nb_power", "nb_lshift", "nb_rshift", "nb_and", "nb_xor", "nb_or",
-                  "nb_floor_divide", "nb_true_divide"}  # fmt: skip
+# -- installing --------------------------------------------------------------------------------------------------------
+_INPLACE_SLOTS = {
+    "nb_add",
+    "nb_subtract",
+    "nb_multiply",
+    "nb_remainder",
+    "nb_power",
+    "nb_lshift",
+    "nb_rshift",
+    "nb_and",
+    "nb_xor",
+    "nb_or",
+    "nb_floor_divide",
+    "nb_true_divide",
+}
 
 
 def _install_entry(op: OpDef, public: dict) -> None:
@@ -244,11 +282,24 @@ def install(public: dict) -> None:
     for name, dtype in ((str(d).rpartition(".")[2], d) for d in _core.dtypes.values()):
         space[name] = dtype
     space.update(
-        Tensor=Tensor, Size=_tensor.Size, dtype=_core.dtype, strided=_tensor.strided, finfo=_tensor.finfo, iinfo=_tensor.iinfo,
-        tensor=_core.tensor, result_type=_core.result_type, get_default_dtype=_core.get_default_dtype, _empty=_core.empty,
-        write_out=write_out, write_pair=write_pair, result_pair=result_pair, family=family, check_device=ops.creation.check_device,
-        rng_reserve=_core.rng_reserve, is_grad_enabled=_core.is_grad_enabled,
-    )  # fmt: skip
+        Tensor=Tensor,
+        Size=_tensor.Size,
+        dtype=_core.dtype,
+        strided=_tensor.strided,
+        finfo=_tensor.finfo,
+        iinfo=_tensor.iinfo,
+        tensor=_core.tensor,
+        result_type=_core.result_type,
+        get_default_dtype=_core.get_default_dtype,
+        _empty=_core.empty,
+        write_out=write_out,
+        write_pair=write_pair,
+        result_pair=result_pair,
+        family=family,
+        check_device=ops.creation.check_device,
+        rng_reserve=_core.rng_reserve,
+        is_grad_enabled=_core.is_grad_enabled,
+    )
     _core.set_hook("kernel", _kernel_hook)
     _core.set_hook("gradient", _gradient_hook)
     for op in list(TABLE.values()):

@@ -21,7 +21,12 @@ def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=N
         if profile not in presets:
             raise ValueError(f"set_printoptions(): profile must be default, short or full, got {profile!r}")
         _Options.precision, _Options.threshold, _Options.edgeitems, _Options.linewidth = presets[profile]
-    for name, value in (("precision", precision), ("threshold", threshold), ("edgeitems", edgeitems), ("linewidth", linewidth)):
+    for name, value in (
+        ("precision", precision),
+        ("threshold", threshold),
+        ("edgeitems", edgeitems),
+        ("linewidth", linewidth),
+    ):
         if value is not None:
             setattr(_Options, name, value)
     _Options.sci_mode = sci_mode

@@ -1,4 +1,6 @@
-"""The methods of Tensor that are Python: conversions, protocols and what adapts arguments. Operators come from the table."""
+"""The methods of Tensor that are Python: conversions, protocols and what adapts arguments. Operators come from the
+table.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ class Size(tuple):
         return Size(found) if isinstance(index, slice) else found
 
 
-class memory_format:  # noqa: N801 (PyTorch's name)
+class memory_format:
     """How a tensor's elements lie in memory."""
 
     def __init__(self, name: str):
@@ -49,7 +51,7 @@ class memory_format:  # noqa: N801 (PyTorch's name)
         return f"taeda.{self._name}"
 
 
-class layout(memory_format):  # noqa: N801 (PyTorch's name)
+class layout(memory_format):
     """The kind of storage behind a tensor."""
 
 
@@ -58,14 +60,21 @@ contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
 
 
-class finfo:  # noqa: N801 (PyTorch's name)
-    """Numerical limits of a floating point dtype."""
+#: Bits, bits of the mantissa, smallest and largest exponent.
+_FLOAT_FACTS = {
+    "f16": (16, 10, -14, 15),
+    "bf16": (16, 7, -126, 127),
+    "f32": (32, 23, -126, 127),
+    "f64": (64, 52, -1022, 1023),
+}
 
-    _TABLE = {"f16": (16, 10, -14, 15), "bf16": (16, 7, -126, 127), "f32": (32, 23, -126, 127), "f64": (64, 52, -1022, 1023)}
+
+class finfo:
+    """Numerical limits of a floating point dtype."""
 
     def __init__(self, dtype=None):
         dtype = dtype or _core.get_default_dtype()
-        facts = self._TABLE.get(dtype.code)
+        facts = _FLOAT_FACTS.get(dtype.code)
         if facts is None:
             raise TypeError(f"finfo() requires a floating point input type. Use iinfo to handle '{dtype}'")
         self.bits, mantissa, low, high = facts
@@ -83,7 +92,7 @@ class finfo:  # noqa: N801 (PyTorch's name)
         )
 
 
-class iinfo:  # noqa: N801 (PyTorch's name)
+class iinfo:
     """Numerical limits of an integer dtype."""
 
     def __init__(self, dtype):
@@ -98,7 +107,7 @@ class iinfo:  # noqa: N801 (PyTorch's name)
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
 
 
-# -- conversions -----------------------------------------------------------------------------------------------------------
+# -- conversions -------------------------------------------------------------------------------------------------------
 def _to(self, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None):
     """The tensor in another dtype (or on a device, or as another tensor is); itself where nothing changes."""
     for a in args:
@@ -139,8 +148,20 @@ def _type(self, dtype=None, non_blocking=False):
     return _to(self, dtype)
 
 
-_TYPE_NAMES = {"b1": "BoolTensor", "u8": "ByteTensor", "i8": "CharTensor", "i16": "ShortTensor", "i32": "IntTensor", "i64": "LongTensor", "f16": "HalfTensor",
-               "bf16": "BFloat16Tensor", "f32": "FloatTensor", "f64": "DoubleTensor", "c64": "ComplexFloatTensor", "c128": "ComplexDoubleTensor"}  # fmt: skip
+_TYPE_NAMES = {
+    "b1": "BoolTensor",
+    "u8": "ByteTensor",
+    "i8": "CharTensor",
+    "i16": "ShortTensor",
+    "i32": "IntTensor",
+    "i64": "LongTensor",
+    "f16": "HalfTensor",
+    "bf16": "BFloat16Tensor",
+    "f32": "FloatTensor",
+    "f64": "DoubleTensor",
+    "c64": "ComplexFloatTensor",
+    "c128": "ComplexDoubleTensor",
+}
 
 
 def _type_as(self, other):
@@ -168,7 +189,7 @@ def _contiguous(self, memory_format=None):
     return self if self.is_contiguous() else F.contiguous(self)
 
 
-# -- protocols ---------------------------------------------------------------------------------------------------------------
+# -- protocols ---------------------------------------------------------------------------------------------------------
 def _contains(self, value):
     if isinstance(value, (Tensor, bool, int, float, complex)):
         return bool(F.eq(self, value).any())
@@ -182,7 +203,9 @@ def _reversed(self):
 def _matrix_transpose(self):
     """Last two dimensions exchanged."""
     if self.dim() < 2:
-        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.dim()}-D tensor.")
+        raise RuntimeError(
+            f"tensor.mT is only supported on matrices or batches of matrices. Got {self.dim()}-D tensor."
+        )
     return F.transpose(self, -2, -1)
 
 
@@ -200,11 +223,31 @@ def install() -> None:
     """Puts the Python methods on Tensor. Called once, after the operators are bound."""
     from ._printing import tensor_text
 
-    for name, dtype in (("float", "float32"), ("double", "float64"), ("half", "float16"), ("bfloat16", "bfloat16"), ("int", "int32"), ("long", "int64"),
-                        ("short", "int16"), ("char", "int8"), ("byte", "uint8"), ("bool", "bool")):  # fmt: skip
+    for name, dtype in (
+        ("float", "float32"),
+        ("double", "float64"),
+        ("half", "float16"),
+        ("bfloat16", "bfloat16"),
+        ("int", "int32"),
+        ("long", "int64"),
+        ("short", "int16"),
+        ("char", "int8"),
+        ("byte", "uint8"),
+        ("bool", "bool"),
+    ):
         setattr(Tensor, name, _caster(dtype))
-    for name, method in {"to": _to, "type": _type, "type_as": _type_as, "cpu": _cpu, "cuda": _cuda, "clone": _clone, "contiguous": _contiguous,
-                         "__contains__": _contains, "__reversed__": _reversed, "is_same_size": _is_same_size}.items():  # fmt: skip
+    for name, method in {
+        "to": _to,
+        "type": _type,
+        "type_as": _type_as,
+        "cpu": _cpu,
+        "cuda": _cuda,
+        "clone": _clone,
+        "contiguous": _contiguous,
+        "__contains__": _contains,
+        "__reversed__": _reversed,
+        "is_same_size": _is_same_size,
+    }.items():
         setattr(Tensor, name, method)
     Tensor.T = property(_all_transposed)
     Tensor.mT = property(_matrix_transpose)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from . import (  # noqa: F401  (the order in which families appear in the documentation)
-    arithmetic,
-    compare,
-    elementary,
+from . import (  # noqa: F401
     activation,
+    arithmetic,
+    attention,
+    bits,
+    compare,
+    contraction,
+    convolution,
+    creation,
+    elementary,
+    indexing,
+    limits,
+    loss,
+    normalization,
+    optim_steps,
+    pooling,
+    random,
     reduction,
     shape,
-    indexing,
-    creation,
-    random,
-    contraction,
-    normalization,
-    loss,
-    convolution,
-    pooling,
-    attention,
-    optim_steps,
+    views,
 )
 from .table import TABLE, lookup
 

@@ -18,10 +18,20 @@ def _weights(s):
     return select(empty, 0, e / reduce("sum", e))
 
 
-rows_op("_attend", lambda x, scale: _weights(x * scale), "Tensor input, Number scale", types="Tp->T",
-        grad=lambda g, out, scale: F._softmax_grad(g, out, scale))  # fmt: skip
-rows_op("_attend_masked", lambda x, mask, scale: _weights(select(mask, x * scale, -math.inf)), "Tensor input, Tensor mask, Number scale", types="Tbp->T",
-        grad=lambda g, out, scale: (F._softmax_grad(g, out, scale), None))  # fmt: skip
+rows_op(
+    "_attend",
+    lambda x, scale: _weights(x * scale),
+    "Tensor input, Number scale",
+    types="Tp->T",
+    grad=lambda g, out, scale: F._softmax_grad(g, out, scale),
+)
+rows_op(
+    "_attend_masked",
+    lambda x, mask, scale: _weights(select(mask, x * scale, -math.inf)),
+    "Tensor input, Tensor mask, Number scale",
+    types="Tbp->T",
+    grad=lambda g, out, scale: (F._softmax_grad(g, out, scale), None),
+)
 
 
 def _attend_biased_gradient(g, out, scale, bias_shape, wanted):
@@ -29,30 +39,52 @@ def _attend_biased_gradient(g, out, scale, bias_shape, wanted):
     return slope * scale if wanted[0] else None, F.sum_to_size(slope, bias_shape) if wanted[1] else None
 
 
-rows_op("_attend_biased", lambda x, bias, scale: _weights(x * scale + bias), "Tensor input, Tensor bias, Number scale", types="TTp->T",
-        grad=_attend_biased_gradient)  # fmt: skip
+rows_op(
+    "_attend_biased",
+    lambda x, bias, scale: _weights(x * scale + bias),
+    "Tensor input, Tensor bias, Number scale",
+    types="TTp->T",
+    grad=_attend_biased_gradient,
+)
 
 
 def _attention_samples(t):
     q, k, v = t(2, 3, 4, 8), t(2, 3, 5, 8), t(2, 3, 5, 6)
-    return [((q, k, v), {}), ((q, k, v), {"is_causal": True}), ((q, k, v), {"attn_mask": t.bools(4, 5)}), ((q, k, v), {"attn_mask": t(2, 1, 4, 5), "scale": 0.5}),
-            ((t(4, 8), t(5, 8), t(5, 8)), {}), ((t(2, 4, 3, 8), t(2, 2, 5, 8), t(2, 2, 5, 6)), {"enable_gqa": True})]  # fmt: skip
+    return [
+        ((q, k, v), {}),
+        ((q, k, v), {"is_causal": True}),
+        ((q, k, v), {"attn_mask": t.bools(4, 5)}),
+        ((q, k, v), {"attn_mask": t(2, 1, 4, 5), "scale": 0.5}),
+        ((t(4, 8), t(5, 8), t(5, 8)), {}),
+        ((t(2, 4, 3, 8), t(2, 2, 5, 8), t(2, 2, 5, 6)), {"enable_gqa": True}),
+    ]
 
 
 @composite(nn=True, function=False, samples=_attention_samples, oracle="oracles.attention")
-def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
+def scaled_dot_product_attention(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
+):
     """softmax(query @ key.T * scale + mask) @ value. A bool mask keeps where True; is_causal keeps key j <= query i."""
     op = "scaled_dot_product_attention"
     if query.dim() < 2 or key.dim() < 2 or value.dim() < 2:
-        raise RuntimeError(f"{op}(): query, key and value must be at least 2 dimensional, got {query.dim()}, {key.dim()} and {value.dim()}")
+        raise RuntimeError(
+            f"{op}(): query, key and value must be at least 2 dimensional, got {query.dim()}, {key.dim()} and "
+            f"{value.dim()}"
+        )
     if not (query.dtype is key.dtype is value.dtype):
-        raise RuntimeError(f"{op}(): expected query, key and value to have the same dtype, but got {query.dtype}, {key.dtype} and {value.dtype}")
+        raise RuntimeError(
+            f"{op}(): expected query, key and value to have the same dtype, but got {query.dtype}, {key.dtype} and "
+            f"{value.dtype}"
+        )
     if is_causal and attn_mask is not None:
         raise RuntimeError(f"{op}(): explicit attn_mask should not be set when is_causal=True")
     if enable_gqa and query.shape[-3] != key.shape[-3]:
         heads = query.shape[-3]
         if heads % key.shape[-3] or heads % value.shape[-3]:
-            raise RuntimeError(f"{op}(): the number of query heads ({heads}) must be a multiple of that of key ({key.shape[-3]}) and value ({value.shape[-3]})")
+            raise RuntimeError(
+                f"{op}(): the number of query heads ({heads}) must be a multiple of that of key ({key.shape[-3]}) "
+                f"and value ({value.shape[-3]})"
+            )
         key = F.repeat_interleave(key, heads // key.shape[-3], -3)
         value = F.repeat_interleave(value, heads // value.shape[-3], -3)
     if scale is None:
@@ -68,18 +100,32 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     elif attn_mask.dtype is scores.dtype:
         weights = F._attend_biased(scores, attn_mask, scale)
     else:
-        raise RuntimeError(f"{op}(): expected attn_mask dtype to be bool or to match query dtype, but got {attn_mask.dtype} and {query.dtype}")
+        raise RuntimeError(
+            f"{op}(): expected attn_mask dtype to be bool or to match query dtype, but got {attn_mask.dtype} and "
+            f"{query.dtype}"
+        )
     if dropout_p > 0:
         weights = F.dropout(weights, dropout_p, True)
     return F.matmul(weights, value)
 
 
 # Reading by class or token number: a negative one is an error, where Python's indexing would count from the end.
-pointwise("_no_wrap", lambda i: select(i < 0, i - 1_000_000_000, i) if i.dtype != "u8" else i, accepts=integral, grad=False, method=False, function=False)
+pointwise(
+    "_no_wrap",
+    lambda i: select(i < 0, i - 1_000_000_000, i) if i.dtype != "u8" else i,
+    accepts=integral,
+    grad=False,
+    method=False,
+    function=False,
+)
 
 
-@composite(nn=True, function=True, samples=lambda t: [((t.ints(2, 3, high=5), t(5, 4)), {})],
-           oracle="lambda i, w, padding_idx=None: w[i]")  # fmt: skip
+@composite(
+    nn=True,
+    function=True,
+    samples=lambda t: [((t.ints(2, 3, high=5), t(5, 4)), {})],
+    oracle="lambda i, w, padding_idx=None: w[i]",
+)
 def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
     """Rows of weight by index. The row padding_idx gets no gradient."""
     if input.dtype is not F.int64 and input.dtype is not F.int32:
@@ -92,7 +138,13 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
         with F.no_grad():
             norms = F.norm(weight, norm_type, -1, True)
             used = F.index_fill(F.zeros((weight.shape[0],), dtype=F.bool), 0, F.reshape(input, (-1,)), True)
-            weight.copy_(F._where(F.logical_and(F.unsqueeze(used, 1), F.gt(norms, max_norm)), weight * (max_norm / (norms + 1e-7)), weight))
+            weight.copy_(
+                F._where(
+                    F.logical_and(F.unsqueeze(used, 1), F.gt(norms, max_norm)),
+                    weight * (max_norm / (norms + 1e-7)),
+                    weight,
+                )
+            )
     if padding_idx is not None:
         count = weight.shape[0]
         if not -count <= padding_idx < count:
@@ -103,8 +155,13 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
     return F.index(weight, [F._no_wrap(input)])
 
 
-@composite(nn=True, function=False, opcheck=False, samples=lambda t: [((t.ints(4, high=5), 5), {}), ((t.ints(2, 3, high=3),), {})],
-           oracle="lambda x, n=-1: numpy.eye(x.max() + 1 if n == -1 else n, dtype=int)[x]")  # fmt: skip
+@composite(
+    nn=True,
+    function=False,
+    opcheck=False,
+    samples=lambda t: [((t.ints(4, high=5), 5), {}), ((t.ints(2, 3, high=3),), {})],
+    oracle="lambda x, n=-1: numpy.eye(x.max() + 1 if n == -1 else n, dtype=int)[x]",
+)
 def one_hot(tensor, num_classes=-1):
     """Ones at the classes, zeros elsewhere, along a new last dimension."""
     if tensor.dtype is not F.int64:
@@ -116,7 +173,9 @@ def one_hot(tensor, num_classes=-1):
         if num_classes == -1:
             num_classes = top + 1
         elif top >= num_classes:
-            raise RuntimeError(f"Class values must be smaller than num_classes, got {top} with num_classes={num_classes}")
+            raise RuntimeError(
+                f"Class values must be smaller than num_classes, got {top} with num_classes={num_classes}"
+            )
     elif num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
     return F.cast(F.eq(F.unsqueeze(tensor, -1), F.arange(num_classes)), F.int64)

@@ -9,7 +9,7 @@ from .table import composite, floating, integral, structured
 _arithmetic = (*integral, *floating)
 
 
-# -- gradients -------------------------------------------------------------------------------------------------------------
+# -- gradients ---------------------------------------------------------------------------------------------------------
 def _matmul_gradient(g, input, other, wanted):
     a, b = input, other
     if a.dim() == 1 and b.dim() == 1:
@@ -22,7 +22,9 @@ def _matmul_gradient(g, input, other, wanted):
     if wanted[0]:
         ga = F.reshape(F.sum_to_size(F.matmul(g, F.transpose(b, -1, -2)), a.shape), input.shape)
     if wanted[1]:
-        if b.dim() == 2 and a.dim() > 2:  # every leading dimension is summed: one contraction instead of a batch and a sum
+        if (
+            b.dim() == 2 and a.dim() > 2
+        ):  # every leading dimension is summed: one contraction instead of a batch and a sum
             lead = _LETTERS[: a.dim() - 2]
             gb = F.contract(a, g, f"{lead}yx,{lead}yz->xz")
         else:
@@ -51,21 +53,61 @@ def _contract_gradient(g, a, b, labels, wanted):
 
 _LETTERS = "abcdefghijklmnopqrstuvw"
 
-structured("matmul", "contract", "Tensor input, Tensor other", form="matmul", grad=_matmul_gradient, slots=("nb_matrix_multiply",), accepts=_arithmetic,
-           out=True, oracle="numpy.matmul",
-           samples=lambda t: [((t(3, 4), t(4, 5)), {}), ((t(4), t(4)), {}), ((t(3, 4), t(4)), {}), ((t(4), t(4, 5)), {}), ((t(2, 3, 4), t(4, 5)), {}),
-                              ((t(2, 3, 4), t(2, 4, 5)), {}), ((t(2, 1, 3, 4), t(3, 4, 2)), {}), ((t(4), t(2, 4, 5)), {}), ((t(2, 3, 4), t(4)), {})],
-           doc="Matrix product; leading dimensions are batches and broadcast.")  # fmt: skip
-structured("_linear", "contract", "Tensor input, Tensor weight, Tensor? bias=None", form="linear", grad=_linear_gradient, accepts=_arithmetic,
-           method=False, function=False,
-           samples=lambda t: [((t(3, 4), t(5, 4)), {}), ((t(2, 3, 4), t(5, 4), t(5)), {}), ((t(4), t(5, 4), t(5)), {})],
-           oracle="lambda x, w, b=0: x @ w.T + b", doc="input @ weight.T + bias.")  # fmt: skip
-structured("contract", "contract", "Tensor a, Tensor b, str labels", form="contract", grad=_contract_gradient, accepts=_arithmetic, method=False,
-           function=False,
-           samples=lambda t: [((t(3, 4), t(4, 5), "ab,bc->ac"), {}), ((t(2, 3, 4), t(5, 4, 2), "abc,dca->adb"), {}), ((t(2, 3), t(4), "ab,c->cab"), {}),
-                              ((t(2, 3, 4), t(2, 3, 4), "abc,abc->a"), {})],
-           oracle="lambda a, b, s: numpy.einsum(s, a, b)", doc="One contraction of two tensors with einsum letters: each letter is in both operands "
-           "or in one and the result, none twice.")  # fmt: skip
+structured(
+    "matmul",
+    "contract",
+    "Tensor input, Tensor other",
+    form="matmul",
+    grad=_matmul_gradient,
+    slots=("nb_matrix_multiply",),
+    accepts=_arithmetic,
+    out=True,
+    oracle="numpy.matmul",
+    samples=lambda t: [
+        ((t(3, 4), t(4, 5)), {}),
+        ((t(4), t(4)), {}),
+        ((t(3, 4), t(4)), {}),
+        ((t(4), t(4, 5)), {}),
+        ((t(2, 3, 4), t(4, 5)), {}),
+        ((t(2, 3, 4), t(2, 4, 5)), {}),
+        ((t(2, 1, 3, 4), t(3, 4, 2)), {}),
+        ((t(4), t(2, 4, 5)), {}),
+        ((t(2, 3, 4), t(4)), {}),
+    ],
+    doc="Matrix product; leading dimensions are batches and broadcast.",
+)
+structured(
+    "_linear",
+    "contract",
+    "Tensor input, Tensor weight, Tensor? bias=None",
+    form="linear",
+    grad=_linear_gradient,
+    accepts=_arithmetic,
+    method=False,
+    function=False,
+    samples=lambda t: [((t(3, 4), t(5, 4)), {}), ((t(2, 3, 4), t(5, 4), t(5)), {}), ((t(4), t(5, 4), t(5)), {})],
+    oracle="lambda x, w, b=0: x @ w.T + b",
+    doc="input @ weight.T + bias.",
+)
+structured(
+    "contract",
+    "contract",
+    "Tensor a, Tensor b, str labels",
+    form="contract",
+    grad=_contract_gradient,
+    accepts=_arithmetic,
+    method=False,
+    function=False,
+    samples=lambda t: [
+        ((t(3, 4), t(4, 5), "ab,bc->ac"), {}),
+        ((t(2, 3, 4), t(5, 4, 2), "abc,dca->adb"), {}),
+        ((t(2, 3), t(4), "ab,c->cab"), {}),
+        ((t(2, 3, 4), t(2, 3, 4), "abc,abc->a"), {}),
+    ],
+    oracle="lambda a, b, s: numpy.einsum(s, a, b)",
+    doc="One contraction of two tensors with einsum letters: each letter is in both operands "
+    "or in one and the result, none twice.",
+)
 
 
 @composite(nn=True, function=False)
@@ -77,7 +119,7 @@ def linear(input, weight, bias=None):
     return F._linear(input, weight, bias)
 
 
-# -- products with fixed ranks ------------------------------------------------------------------------------------------------
+# -- products with fixed ranks -----------------------------------------------------------------------------------------
 def _ranks(op, *wanted):
     for name, x, n in wanted:
         if x.dim() != n:
@@ -113,8 +155,11 @@ def dot(input, tensor):
     """Inner product of two vectors."""
     _ranks("dot", ("input", input, 1), ("tensor", tensor, 1))
     if input.shape[0] != tensor.shape[0]:
-        raise RuntimeError(f"inconsistent tensor size, expected tensor [{input.shape[0]}] and src [{tensor.shape[0]}] to have the same number of elements, "
-                           f"but got {input.shape[0]} and {tensor.shape[0]} elements respectively")  # fmt: skip
+        raise RuntimeError(
+            f"inconsistent tensor size, expected tensor [{input.shape[0]}] and src [{tensor.shape[0]}] to have the "
+            "same number of elements, "
+            f"but got {input.shape[0]} and {tensor.shape[0]} elements respectively"
+        )
     return F.matmul(input, tensor)
 
 
@@ -125,7 +170,9 @@ def outer(input, vec2):
     return F.unsqueeze(input, 1) * vec2
 
 
-@composite(method=True, out=True, samples=lambda t: [((t(2, 4), t(3, 4)), {}), ((t(4), t(4)), {})], oracle="numpy.inner")
+@composite(
+    method=True, out=True, samples=lambda t: [((t(2, 4), t(3, 4)), {}), ((t(4), t(4)), {})], oracle="numpy.inner"
+)
 def inner(input, other):
     """Inner products over the last dimension of both."""
     if input.dim() == 0 or other.dim() == 0:
@@ -147,32 +194,73 @@ def _added(name, op, first, second, doc, samples):
     added.__code__ = code.replace(co_varnames=("input", first, second, *code.co_varnames[3:]))
     added.__name__ = added.__qualname__ = name
     added.__doc__ = doc
-    composite(name, method=True, out=True, inplace=True, samples=samples,
-              oracle=f"lambda x, a, b, beta=1, alpha=1: beta * x + alpha * numpy.{'outer' if op == 'outer' else 'matmul'}(a, b)")(added)  # fmt: skip
+    composite(
+        name,
+        method=True,
+        out=True,
+        inplace=True,
+        samples=samples,
+        oracle="lambda x, a, b, beta=1, alpha=1: beta * x + alpha * "
+        f"numpy.{'outer' if op == 'outer' else 'matmul'}(a, b)",
+    )(added)
 
 
-_added("addmm", "mm", "mat1", "mat2", "beta * input + alpha * (mat1 @ mat2).",
-       lambda t: [((t(3, 5), t(3, 4), t(4, 5)), {}), ((t(5), t(3, 4), t(4, 5)), {"beta": 0.5, "alpha": 2})])  # fmt: skip
+_added(
+    "addmm",
+    "mm",
+    "mat1",
+    "mat2",
+    "beta * input + alpha * (mat1 @ mat2).",
+    lambda t: [((t(3, 5), t(3, 4), t(4, 5)), {}), ((t(5), t(3, 4), t(4, 5)), {"beta": 0.5, "alpha": 2})],
+)
 _added("addmv", "mv", "mat", "vec", "beta * input + alpha * (mat @ vec).", lambda t: [((t(3), t(3, 4), t(4)), {})])
-_added("baddbmm", "bmm", "batch1", "batch2", "beta * input + alpha * (batch1 @ batch2).", lambda t: [((t(2, 3, 5), t(2, 3, 4), t(2, 4, 5)), {})])
-_added("addr", "outer", "vec1", "vec2", "beta * input + alpha * outer(vec1, vec2).", lambda t: [((t(3, 4), t(3), t(4)), {})])
+_added(
+    "baddbmm",
+    "bmm",
+    "batch1",
+    "batch2",
+    "beta * input + alpha * (batch1 @ batch2).",
+    lambda t: [((t(2, 3, 5), t(2, 3, 4), t(2, 4, 5)), {})],
+)
+_added(
+    "addr",
+    "outer",
+    "vec1",
+    "vec2",
+    "beta * input + alpha * outer(vec1, vec2).",
+    lambda t: [((t(3, 4), t(3), t(4)), {})],
+)
 
 
-@composite(method=True, inplace=True, samples=lambda t: [((t(3, 5), t(2, 3, 4), t(2, 4, 5)), {})], oracle="lambda x, a, b: x + numpy.einsum('bij,bjk->ik', a, b)")
+@composite(
+    method=True,
+    inplace=True,
+    samples=lambda t: [((t(3, 5), t(2, 3, 4), t(2, 4, 5)), {})],
+    oracle="lambda x, a, b: x + numpy.einsum('bij,bjk->ik', a, b)",
+)
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     """beta * input + alpha * the sum of batch1 @ batch2 over the batch."""
     _ranks("addbmm", ("batch1", batch1, 3), ("batch2", batch2, 3))
     return _scaled_sum(input, F.contract(batch1, batch2, "bij,bjk->ik"), beta, alpha)
 
 
-# -- tensordot and einsum --------------------------------------------------------------------------------------------------------
-@composite(out=True, samples=lambda t: [((t(2, 3, 4), t(3, 4, 5)), {}), ((t(2, 3, 4), t(4, 2), ([2, 0], [0, 1])), {}), ((t(2, 3), t(4), 0), {})],
-           oracle="numpy.tensordot")  # fmt: skip
+# -- tensordot and einsum ----------------------------------------------------------------------------------------------
+@composite(
+    out=True,
+    samples=lambda t: [
+        ((t(2, 3, 4), t(3, 4, 5)), {}),
+        ((t(2, 3, 4), t(4, 2), ([2, 0], [0, 1])), {}),
+        ((t(2, 3), t(4), 0), {}),
+    ],
+    oracle="numpy.tensordot",
+)
 def tensordot(a, b, dims=2):
     """Sum of products over the last `dims` dimensions of a and the first of b, or over two lists of dimensions."""
     if isinstance(dims, int):
         if not 0 <= dims <= min(a.dim(), b.dim()):
-            raise RuntimeError(f"tensordot expects dims >= 0 and at most the number of dimensions of both tensors, but got dims={dims}")
+            raise RuntimeError(
+                f"tensordot expects dims >= 0 and at most the number of dimensions of both tensors, but got dims={dims}"
+            )
         left, right = list(range(a.dim() - dims, a.dim())), list(range(dims))
     else:
         left, right = ([d] if isinstance(d, int) else list(d) for d in dims)
@@ -196,22 +284,33 @@ def _parse(equation: str, ranks: list[int]) -> tuple[list[str], str]:
     left, arrow, right = text.partition("->")
     terms = left.split(",")
     if len(terms) != len(ranks):
-        raise RuntimeError(f"einsum(): more operands were provided than specified in the equation: {len(ranks)} for {equation!r}"
-                           if len(ranks) > len(terms) else f"einsum(): fewer operands were provided than specified in the equation: {len(ranks)} for {equation!r}")  # fmt: skip
+        raise RuntimeError(
+            f"einsum(): more operands were provided than specified in the equation: {len(ranks)} for {equation!r}"
+            if len(ranks) > len(terms)
+            else f"einsum(): fewer operands were provided than specified in the equation: {len(ranks)} for {equation!r}"
+        )
     free = [c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in text]
     hidden = 0
     for term, rank in zip(terms, ranks):
         names = term.replace("...", "", 1)
         bad = next((c for c in names if not (c.isascii() and c.isalpha())), None)
         if bad is not None:
-            raise RuntimeError(f"einsum(): invalid subscript given in {equation!r}: {bad!r}; subscripts must be in [a-zA-Z]")
+            raise RuntimeError(
+                f"einsum(): invalid subscript given in {equation!r}: {bad!r}; subscripts must be in [a-zA-Z]"
+            )
         if "..." in term:
             if len(names) > rank:
-                raise RuntimeError(f"einsum(): the number of subscripts in {term!r} exceeds the number of dimensions ({rank}) of the operand")
+                raise RuntimeError(
+                    f"einsum(): the number of subscripts in {term!r} exceeds the number of dimensions ({rank}) of "
+                    "the operand"
+                )
             hidden = max(hidden, rank - len(names))
         elif len(names) != rank:
-            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(names)}) does not match the number of dimensions ({rank}) "
-                               f"for operand {term!r} and no ellipsis was given")  # fmt: skip
+            raise RuntimeError(
+                f"einsum(): the number of subscripts in the equation ({len(names)}) does not match the number of "
+                f"dimensions ({rank}) "
+                f"for operand {term!r} and no ellipsis was given"
+            )
     dots = "".join(free[:hidden])
     found = []
     for term, rank in zip(terms, ranks):
@@ -258,14 +357,22 @@ def _join(x, lx, y, ly, keep):
             elif ny == 1:
                 y, ly = F.select(y, ly.index(c), 0), ly.replace(c, "")
             else:
-                raise RuntimeError(f"einsum(): subscript {c} has size {ny} for an operand which does not broadcast with previously seen size {nx}")
+                raise RuntimeError(
+                    f"einsum(): subscript {c} has size {ny} for an operand which does not broadcast with previously "
+                    f"seen size {nx}"
+                )
     x, lx = _simplify(x, lx, keep | set(ly))
     y, ly = _simplify(y, ly, keep | set(lx))
     out = "".join(dict.fromkeys(c for c in lx + ly if c in keep))
     return F.contract(x, y, f"{lx},{ly}->{out}"), out
 
 
-def _cheapest(operands, terms, keep_of):
+def _kept(terms, out, i, j) -> set[str]:
+    """Letters that the result or another operand still needs once i and j are joined."""
+    return set(out).union(*(set(s) for k, s in enumerate(terms) if k not in (i, j)))
+
+
+def _cheapest(operands, terms, out):
     """The pair whose contraction does the fewest multiplications; the first two where sizes are symbolic."""
     best = None
     for i in range(len(operands)):
@@ -273,16 +380,28 @@ def _cheapest(operands, terms, keep_of):
             sizes = {c: n for k in (i, j) for c, n in zip(terms[k], operands[k].shape)}
             if not all(isinstance(n, int) for n in sizes.values()):
                 return 0, 1
-            cost = (product(sizes.values()), product(n for c, n in sizes.items() if c in keep_of(i, j)))
+            cost = (product(sizes.values()), product(n for c, n in sizes.items() if c in _kept(terms, out, i, j)))
             if best is None or cost < best[0]:
                 best = (cost, i, j)
     return best[1:]
 
 
-@composite(samples=lambda t: [(("ij,jk->ik", t(2, 3), t(3, 4)), {}), (("bij,bjk->bik", t(2, 3, 4), t(2, 4, 3)), {}), (("ii->i", t(3, 3)), {}), (("ii", t(3, 3)), {}),
-                              (("ij,j->i", t(2, 3), t(3)), {}), (("ab,bc,cd->ad", t(2, 3), t(3, 4), t(4, 2)), {}), (("...ij,...jk->...ik", t(2, 3, 4), t(4, 2)), {}),
-                              (("ij->ji", t(2, 3)), {}), (("i,j->ij", t(2), t(3)), {}), (("ij->", t(2, 3)), {}), (("ijk,ijk->ij", t(2, 3, 4), t(2, 3, 4)), {})],
-           oracle="numpy.einsum")  # fmt: skip
+@composite(
+    samples=lambda t: [
+        (("ij,jk->ik", t(2, 3), t(3, 4)), {}),
+        (("bij,bjk->bik", t(2, 3, 4), t(2, 4, 3)), {}),
+        (("ii->i", t(3, 3)), {}),
+        (("ii", t(3, 3)), {}),
+        (("ij,j->i", t(2, 3), t(3)), {}),
+        (("ab,bc,cd->ad", t(2, 3), t(3, 4), t(4, 2)), {}),
+        (("...ij,...jk->...ik", t(2, 3, 4), t(4, 2)), {}),
+        (("ij->ji", t(2, 3)), {}),
+        (("i,j->ij", t(2), t(3)), {}),
+        (("ij->", t(2, 3)), {}),
+        (("ijk,ijk->ij", t(2, 3, 4), t(2, 3, 4)), {}),
+    ],
+    oracle="numpy.einsum",
+)
 def einsum(equation, *operands):
     """Einstein summation: one letter a dimension, letters missing from the result are summed."""
     if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
@@ -295,12 +414,8 @@ def einsum(equation, *operands):
         others = set(out).union(*(set(s) for j, s in enumerate(terms) if j != k))
         operands[k], terms[k] = _simplify(operands[k], terms[k], others)
     while len(operands) > 1:
-
-        def keep_of(i, j):
-            return set(out).union(*(set(s) for k, s in enumerate(terms) if k not in (i, j)))
-
-        i, j = (0, 1) if len(operands) == 2 else _cheapest(operands, terms, keep_of)
-        keep = keep_of(i, j)
+        i, j = (0, 1) if len(operands) == 2 else _cheapest(operands, terms, out)
+        keep = _kept(terms, out, i, j)
         if len(operands) == 2 and set(terms[i]) | set(terms[j]) >= set(out):
             joined, term = _join_into(operands[i], terms[i], operands[j], terms[j], out)
         else:
@@ -324,7 +439,7 @@ def _join_into(x, lx, y, ly, out):
     return F.contract(x, y, f"{lx},{ly}->{out}"), out
 
 
-# -- further products --------------------------------------------------------------------------------------------------------------
+# -- further products --------------------------------------------------------------------------------------------------
 @composite(method=True, samples=lambda t: [((t(2, 3), t(4, 2)), {})], oracle="numpy.kron")
 def kron(input, other):
     """Kronecker product."""
@@ -358,11 +473,17 @@ def matrix_power(input, n):
     return F.expand(F.eye(input.shape[-1], dtype=input.dtype), input.shape) if result is None else result
 
 
-@composite(method=True, samples=lambda t: [((t(2, 3), t(2, 3)), {}), ((t(3, 2), t(3, 2), 0), {})], oracle="lambda a, b, d=-1: numpy.cross(a, b, axis=d)")
+@composite(
+    method=True,
+    samples=lambda t: [((t(2, 3), t(2, 3)), {}), ((t(3, 2), t(3, 2), 0), {})],
+    oracle="lambda a, b, d=-1: numpy.cross(a, b, axis=d)",
+)
 def cross(input, other, dim=-1):
     """Cross product along a dimension of size 3."""
     if input.shape[dim] != 3 or other.shape[dim] != 3:
-        raise RuntimeError(f"cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}")
+        raise RuntimeError(
+            f"cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}"
+        )
     a1, a2, a3 = F.unbind(input, dim)
     b1, b2, b3 = F.unbind(other, dim)
     return F.stack([a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1], dim)
@@ -374,8 +495,12 @@ def cdist(x1, x2, p=2.0):
     return F.norm(F.unsqueeze(x1, -2) - F.unsqueeze(x2, -3), p, -1)
 
 
-@composite(nn=True, function=False, samples=lambda t: [((t(3, 4), t(3, 5), t(2, 4, 5), t(2)), {})],
-           oracle="lambda x, y, w, b=0: numpy.einsum('bi,oij,bj->bo', x, w, y) + b")  # fmt: skip
+@composite(
+    nn=True,
+    function=False,
+    samples=lambda t: [((t(3, 4), t(3, 5), t(2, 4, 5), t(2)), {})],
+    oracle="lambda x, y, w, b=0: numpy.einsum('bi,oij,bj->bo', x, w, y) + b",
+)
 def bilinear(input1, input2, weight, bias=None):
     """input1 @ weight[k] @ input2 for every output k, plus bias."""
     result = F.einsum("...i,oij,...j->...o", input1, weight, input2)

@@ -1,7 +1,8 @@
 """Convolutions as contractions over window views, and their gradients.
 
-The windows of the padded input are a strided view, which the contraction's packing reads in place: no im2col buffer. The three
-operators below (convolution and its two gradients) are closed under differentiation, so every order costs contractions only.
+The windows of the padded input are a strided view, which the contraction's packing reads in place: no im2col buffer.
+The three operators below (convolution and its two gradients) are closed under differentiation, so every order costs
+contractions only.
 """
 
 from __future__ import annotations
@@ -55,10 +56,14 @@ def _convolution(input, weight, bias, stride, padding, dilation, groups):
     return out if bias is None else out + F.reshape(bias, [-1] + [1] * n)
 
 
-@composite(params=f"Tensor grad, Tensor weight, int[] input_size, {_PARAMS}", function=False,
-           grad=lambda g, grad, weight, stride, padding, dilation, groups, wanted: (
-               F._convolution(g, weight, None, stride, padding, dilation, groups) if wanted[0] else None,
-               F._convolution_weight(grad, g, weight.shape, stride, padding, dilation, groups) if wanted[1] else None))  # fmt: skip
+@composite(
+    params=f"Tensor grad, Tensor weight, int[] input_size, {_PARAMS}",
+    function=False,
+    grad=lambda g, grad, weight, stride, padding, dilation, groups, wanted: (
+        F._convolution(g, weight, None, stride, padding, dilation, groups) if wanted[0] else None,
+        F._convolution_weight(grad, g, weight.shape, stride, padding, dilation, groups) if wanted[1] else None,
+    ),
+)
 def _convolution_input(grad, weight, input_size, stride, padding, dilation, groups):
     n = len(stride)
     space, kernel = _SPACE[:n], _KERNEL[:n]
@@ -99,10 +104,14 @@ def _add_windows(full, parts, out, kernel, stride, dilation, at):
         _add_windows(full, parts, out, kernel, stride, dilation, (*at, i))
 
 
-@composite(params=f"Tensor grad, Tensor input, int[] weight_size, {_PARAMS}", function=False,
-           grad=lambda g, grad, input, stride, padding, dilation, groups, wanted: (
-               F._convolution(input, g, None, stride, padding, dilation, groups) if wanted[0] else None,
-               F._convolution_input(grad, g, input.shape, stride, padding, dilation, groups) if wanted[1] else None))  # fmt: skip
+@composite(
+    params=f"Tensor grad, Tensor input, int[] weight_size, {_PARAMS}",
+    function=False,
+    grad=lambda g, grad, input, stride, padding, dilation, groups, wanted: (
+        F._convolution(input, g, None, stride, padding, dilation, groups) if wanted[0] else None,
+        F._convolution_input(grad, g, input.shape, stride, padding, dilation, groups) if wanted[1] else None,
+    ),
+)
 def _convolution_weight(grad, input, weight_size, stride, padding, dilation, groups):
     n = len(stride)
     space, kernel = _SPACE[:n], _KERNEL[:n]
@@ -115,11 +124,14 @@ def _convolution_weight(grad, input, weight_size, stride, padding, dilation, gro
     return F.flatten(F.contract(_split_groups(grad, 1, groups), _split_groups(windows, 1, groups), labels), 0, 1)
 
 
-# -- the public forms --------------------------------------------------------------------------------------------------------
+# -- the public forms --------------------------------------------------------------------------------------------------
 def _check(op, n, input, weight, bias, groups, transposed=False):
     batched = input.dim() == n + 2
     if input.dim() not in (n + 1, n + 2):
-        raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {op}, but got input of size: {list(input.shape)}")
+        raise RuntimeError(
+            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {op}, but got input of size: "
+            f"{list(input.shape)}"
+        )
     if weight.dim() != n + 2:
         raise RuntimeError(f"{op}(): weight must have {n + 2} dimensions, got {weight.dim()}")
     channels = input.shape[1 if batched else 0]
@@ -127,13 +139,18 @@ def _check(op, n, input, weight, bias, groups, transposed=False):
         raise RuntimeError(f"{op}(): groups must be positive, got {groups}")
     expected = weight.shape[0] if transposed else weight.shape[1] * groups
     if channels != expected:
-        raise RuntimeError(f"Given groups={groups}, weight of size {list(weight.shape)}, expected input{list(input.shape)} to have {expected} channels, "
-                           f"but got {channels} channels instead")  # fmt: skip
+        raise RuntimeError(
+            f"Given groups={groups}, weight of size {list(weight.shape)}, expected input{list(input.shape)} to have "
+            f"{expected} channels, "
+            f"but got {channels} channels instead"
+        )
     if weight.shape[0] % groups:
         raise RuntimeError(f"{op}(): weight.shape[0] ({weight.shape[0]}) must be divisible by groups ({groups})")
     out = weight.shape[1] * groups if transposed else weight.shape[0]
     if bias is not None and tuple(bias.shape) != (out,):
-        raise RuntimeError(f"{op}(): expected bias to be 1-dimensional with {out} elements, but got bias of size {list(bias.shape)}")
+        raise RuntimeError(
+            f"{op}(): expected bias to be 1-dimensional with {out} elements, but got bias of size {list(bias.shape)}"
+        )
     if input.dtype is not weight.dtype:
         raise RuntimeError(f"Input type ({input.dtype}) and weight type ({weight.dtype}) should be the same")
     return batched
@@ -167,8 +184,11 @@ def _conv(op, n, input, weight, bias, stride, padding, dilation, groups):
     for size, p, k, d in zip(x.shape[2:], padding, weight.shape[2:], dilation):
         if isinstance(size, int) and size + 2 * p < d * (k - 1) + 1:
             padded = [s + 2 * q for s, q in zip(x.shape[2:], padding)]
-            raise RuntimeError(f"Calculated padded input size per channel: {padded}. Kernel size: {list(weight.shape[2:])}. Kernel size can't be greater "
-                               "than actual input size")  # fmt: skip
+            raise RuntimeError(
+                f"Calculated padded input size per channel: {padded}. Kernel size: {list(weight.shape[2:])}. Kernel "
+                "size can't be greater "
+                "than actual input size"
+            )
     out = F._convolution(x, weight, bias, stride, padding, dilation, groups)
     return out if batched else F.squeeze(out, 0)
 
@@ -178,9 +198,15 @@ def _conv_transpose(op, n, input, weight, bias, stride, padding, output_padding,
     stride, dilation = pair(stride, "stride", op, n), pair(dilation, "dilation", op, n)
     padding, extra = pair(padding, "padding", op, n), pair(output_padding, "output_padding", op, n)
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
-        raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got output_padding={extra}, stride={stride}, dilation={dilation}")
+        raise RuntimeError(
+            f"output padding must be smaller than either stride or dilation, but got output_padding={extra}, "
+            f"stride={stride}, dilation={dilation}"
+        )
     x = input if batched else F.unsqueeze(input, 0)
-    size = [(i - 1) * s - 2 * p + d * (k - 1) + e + 1 for i, s, p, d, k, e in zip(x.shape[2:], stride, padding, dilation, weight.shape[2:], extra)]
+    size = [
+        (i - 1) * s - 2 * p + d * (k - 1) + e + 1
+        for i, s, p, d, k, e in zip(x.shape[2:], stride, padding, dilation, weight.shape[2:], extra)
+    ]
     full = [x.shape[0], weight.shape[1] * groups, *size]
     out = F._convolution_transposed(x, weight, full, stride, padding, dilation, groups, extra)
     if bias is not None:
@@ -193,15 +219,22 @@ def _convolution_transposed(x, weight, size, stride, padding, dilation, groups, 
     """The gradient of a convolution, as an operator: outputs beyond the last window (output_padding) stay zero."""
     if all(s == 1 for s in stride) and any(extra):
         inner = [*size[:2], *(n - e for n, e in zip(size[2:], extra))]
-        return F.pad(F._convolution_input(x, weight, inner, stride, padding, dilation, groups), [n for e in reversed(extra) for n in (0, e)])
+        return F.pad(
+            F._convolution_input(x, weight, inner, stride, padding, dilation, groups),
+            [n for e in reversed(extra) for n in (0, e)],
+        )
     return F._convolution_input(x, weight, size, stride, padding, dilation, groups)
 
 
 def _conv_samples(n):
     def samples(t):
         size, k = (7, 6, 5)[:n], (3, 2, 2)[:n]
-        return [((t(2, 3, *size), t(4, 3, *k), t(4)), {}), ((t(2, 3, *size), t(4, 3, *k)), {"stride": 2, "padding": 1}),
-                ((t(1, 4, *size), t(4, 2, *k)), {"groups": 2, "dilation": 2, "padding": 1}), ((t(3, *size), t(2, 3, *k)), {"padding": "same"})]  # fmt: skip
+        return [
+            ((t(2, 3, *size), t(4, 3, *k), t(4)), {}),
+            ((t(2, 3, *size), t(4, 3, *k)), {"stride": 2, "padding": 1}),
+            ((t(1, 4, *size), t(4, 2, *k)), {"groups": 2, "dilation": 2, "padding": 1}),
+            ((t(3, *size), t(2, 3, *k)), {"padding": "same"}),
+        ]
 
     return samples
 
@@ -209,8 +242,11 @@ def _conv_samples(n):
 def _transpose_samples(n):
     def samples(t):
         size, k = (4, 3, 3)[:n], (3, 2, 2)[:n]
-        return [((t(2, 3, *size), t(3, 4, *k), t(4)), {}), ((t(2, 3, *size), t(3, 4, *k)), {"stride": 2, "padding": 1, "output_padding": 1}),
-                ((t(1, 4, *size), t(4, 2, *k)), {"groups": 2})]  # fmt: skip
+        return [
+            ((t(2, 3, *size), t(3, 4, *k), t(4)), {}),
+            ((t(2, 3, *size), t(3, 4, *k)), {"stride": 2, "padding": 1, "output_padding": 1}),
+            ((t(1, 4, *size), t(4, 2, *k)), {"groups": 2}),
+        ]
 
     return samples
 

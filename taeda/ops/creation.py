@@ -9,14 +9,39 @@ from .scalar import select
 from .table import composite, generate
 
 generate("_full", lambda at, value: value, "int[] size, Number value, *, dtype? dtype=None", types="T")
-generate("_arange_int", lambda at, start, step: start + at * step, "int[] size, Number start, Number step, *, dtype? dtype=None", types="ii")
-generate("_arange", lambda at, start, step: start + cast(at, "f64") * step, "int[] size, Number start, Number step, *, dtype? dtype=None", types="dd")
+generate(
+    "_arange_int",
+    lambda at, start, step: start + at * step,
+    "int[] size, Number start, Number step, *, dtype? dtype=None",
+    types="ii",
+)
+generate(
+    "_arange",
+    lambda at, start, step: start + cast(at, "f64") * step,
+    "int[] size, Number start, Number step, *, dtype? dtype=None",
+    types="dd",
+)
 # Counted from the nearer end, so that both ends are exact.
-generate("_linspace", lambda at, start, end, step, half, last: select(at < half, start + cast(at, "f64") * step, end - cast(last - at, "f64") * step),
-         "int[] size, Number start, Number end, Number step, Number half, Number last, *, dtype? dtype=None", types="dddii")  # fmt: skip
-generate("_eye", lambda at, columns: (at / columns).eq(at % columns), "int[] size, Number columns, *, dtype? dtype=None", types="i")
-generate("_band", lambda at, columns, diagonal: at % columns - at / columns <= diagonal,
-         "int[] size, Number columns, Number diagonal, *, dtype? dtype=None", types="ii")  # fmt: skip
+generate(
+    "_linspace",
+    lambda at, start, end, step, half, last: select(
+        at < half, start + cast(at, "f64") * step, end - cast(last - at, "f64") * step
+    ),
+    "int[] size, Number start, Number end, Number step, Number half, Number last, *, dtype? dtype=None",
+    types="dddii",
+)
+generate(
+    "_eye",
+    lambda at, columns: (at / columns).eq(at % columns),
+    "int[] size, Number columns, *, dtype? dtype=None",
+    types="i",
+)
+generate(
+    "_band",
+    lambda at, columns, diagonal: at % columns - at / columns <= diagonal,
+    "int[] size, Number columns, Number diagonal, *, dtype? dtype=None",
+    types="ii",
+)
 
 
 def check_device(device, layout=None, op="tensor") -> None:
@@ -49,7 +74,9 @@ def _float(dtype):
 
 
 @composite()
-def empty(*size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, memory_format=None):
+def empty(
+    *size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, memory_format=None
+):
     """A tensor with whatever the memory holds."""
     return finish(F._empty(_size(size, "empty"), _float(dtype)), "empty", out, device, layout, requires_grad)
 
@@ -71,11 +98,20 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, re
     """One value everywhere; the dtype follows the value where not given."""
     if isinstance(fill_value, F.Tensor):
         if fill_value.dim() != 0:
-            raise TypeError(f"full(): argument 'fill_value' must be a number or a 0-d tensor, got a tensor of shape {list(fill_value.shape)}")
+            raise TypeError(
+                "full(): argument 'fill_value' must be a number or a 0-d tensor, got a tensor of shape "
+                f"{list(fill_value.shape)}"
+            )
         result = F.clone(F.expand(fill_value if dtype is None else F.cast(fill_value, dtype), _size((size,), "full")))
         return finish(result, "full", out, device, layout, requires_grad)
     if dtype is None:
-        dtype = F.bool if isinstance(fill_value, bool) else F.int64 if isinstance(fill_value, int) else F.get_default_dtype()
+        dtype = (
+            F.bool
+            if isinstance(fill_value, bool)
+            else F.int64
+            if isinstance(fill_value, int)
+            else F.get_default_dtype()
+        )
     return finish(F._full(_size((size,), "full"), fill_value, dtype=dtype), "full", out, device, layout, requires_grad)
 
 
@@ -85,13 +121,21 @@ def scalar_tensor(value, *, like=None, dtype=None, device=None, requires_grad=Fa
     if dtype is None and like is not None and isinstance(like, F.Tensor):
         dtype = F.result_type(like, value)
     elif dtype is None:
-        dtype = F.get_default_dtype() if like is None or isinstance(value, float) else F.bool if isinstance(value, bool) else F.int64
+        dtype = (
+            F.get_default_dtype()
+            if like is None or isinstance(value, float)
+            else F.bool
+            if isinstance(value, bool)
+            else F.int64
+        )
     return finish(F._full((), value, dtype=dtype), "scalar_tensor", None, device, None, requires_grad)
 
 
 def _like(op, make):
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, memory_format=None):
-        return finish(make(input.shape, input.dtype if dtype is None else dtype), op, None, device, layout, requires_grad)
+        return finish(
+            make(input.shape, input.dtype if dtype is None else dtype), op, None, device, layout, requires_grad
+        )
 
     like.__name__ = like.__qualname__ = op
     like.__doc__ = f"{op[:-5]}() of the input's shape and dtype."
@@ -106,14 +150,19 @@ _like("ones_like", lambda shape, dtype: F._full(shape, 1, dtype=dtype))
 @composite()
 def full_like(input, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
     """One value in the input's shape and dtype."""
-    return finish(F._full(input.shape, fill_value, dtype=dtype or input.dtype), "full_like", None, device, layout, requires_grad)
+    return finish(
+        F._full(input.shape, fill_value, dtype=dtype or input.dtype), "full_like", None, device, layout, requires_grad
+    )
 
 
 @composite()
 def empty_strided(size, stride, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
     """A tensor with the given strides (in elements) and whatever the memory holds."""
     if len(size) != len(stride):
-        raise RuntimeError(f"empty_strided(): dimensionality of sizes ({len(size)}) must match dimensionality of strides ({len(stride)})")
+        raise RuntimeError(
+            f"empty_strided(): dimensionality of sizes ({len(size)}) must match dimensionality of strides "
+            f"({len(stride)})"
+        )
     span = 1 + sum((n - 1) * s for n, s in zip(size, stride)) if all(size) else 0
     flat = F._empty((span,), _float(dtype))
     return finish(F._as_strided(flat, size, stride, 0), "empty_strided", None, device, layout, requires_grad)
@@ -161,7 +210,12 @@ def linspace(start, end, steps, *, out=None, dtype=None, layout=None, device=Non
 @composite()
 def logspace(start, end, steps, base=10.0, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
     """base ** linspace(start, end, steps)."""
-    result = F.cast(F._pow(F.linspace(start, end, steps, dtype=F.float64) * 0 + base, F.linspace(start, end, steps, dtype=F.float64)), _float(dtype))
+    result = F.cast(
+        F._pow(
+            F.linspace(start, end, steps, dtype=F.float64) * 0 + base, F.linspace(start, end, steps, dtype=F.float64)
+        ),
+        _float(dtype),
+    )
     return finish(result, "logspace", out, device, layout, requires_grad)
 
 
@@ -181,14 +235,26 @@ def _matrix(input, op):
     return rows, columns
 
 
-@composite(method=True, out=True, inplace=True, oracle="numpy.tril", samples=lambda t: [((t(3, 4),), {}), ((t(2, 4, 3), 1), {}), ((t(3, 3), -1), {})])
+@composite(
+    method=True,
+    out=True,
+    inplace=True,
+    oracle="numpy.tril",
+    samples=lambda t: [((t(3, 4),), {}), ((t(2, 4, 3), 1), {}), ((t(3, 3), -1), {})],
+)
 def tril(input, diagonal=0):
     """The lower triangle, zeros above."""
     rows, columns = _matrix(input, "tril")
     return F._where(F._band((rows, columns), columns, diagonal, dtype=F.bool), input, 0)
 
 
-@composite(method=True, out=True, inplace=True, oracle="numpy.triu", samples=lambda t: [((t(3, 4),), {}), ((t(2, 4, 3), 1), {}), ((t(3, 3), -1), {})])
+@composite(
+    method=True,
+    out=True,
+    inplace=True,
+    oracle="numpy.triu",
+    samples=lambda t: [((t(3, 4),), {}), ((t(2, 4, 3), 1), {}), ((t(3, 3), -1), {})],
+)
 def triu(input, diagonal=0):
     """The upper triangle, zeros below."""
     rows, columns = _matrix(input, "triu")
@@ -218,7 +284,9 @@ def _fill(self, value):
     if not isinstance(value, F.Tensor):
         value = F._full((), value, dtype=self.dtype)
     elif value.dim() != 0:
-        raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
+        raise RuntimeError(
+            f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions."
+        )
     return self.copy_(value)
 
 
@@ -230,7 +298,9 @@ def _zero(self):
 
 def _new(op):
     def new(self, *size, dtype=None, device=None, layout=None, requires_grad=False, pin_memory=False):
-        return getattr(F, op)(*size, dtype=dtype or self.dtype, device=device, layout=layout, requires_grad=requires_grad)
+        return getattr(F, op)(
+            *size, dtype=dtype or self.dtype, device=device, layout=layout, requires_grad=requires_grad
+        )
 
     new.__doc__ = f"{op}() with this tensor's dtype."
     composite(f"_new_{op}", method=f"new_{op}", function=False)(new)
@@ -243,7 +313,9 @@ for _op in ("empty", "zeros", "ones"):
 @composite(method="new_full", function=False)
 def _new_full(self, size, fill_value, *, dtype=None, device=None, layout=None, requires_grad=False, pin_memory=False):
     """full() with this tensor's dtype."""
-    return F.full(size, fill_value, dtype=dtype or self.dtype, device=device, layout=layout, requires_grad=requires_grad)
+    return F.full(
+        size, fill_value, dtype=dtype or self.dtype, device=device, layout=layout, requires_grad=requires_grad
+    )
 
 
 @composite(method="new_tensor", function=False)

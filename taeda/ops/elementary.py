@@ -5,13 +5,50 @@ from __future__ import annotations
 import math
 
 from .expr import select
-from .scalar import (acos, acosh, as_expr, asin, asinh, atan, atanh, cos, cosh, erf, erfc, exp, exp2, expm1, isnan, log, log1p, log2, log10, rsqrt, sigmoid,
-                     sin, sinh, sqrt, tan, tanh)  # fmt: skip
+from .scalar import (
+    acos,
+    acosh,
+    as_expr,
+    asin,
+    asinh,
+    atan,
+    atanh,
+    cos,
+    cosh,
+    erf,
+    erfc,
+    exp,
+    exp2,
+    expm1,
+    isnan,
+    log,
+    log1p,
+    log2,
+    log10,
+    rsqrt,
+    sigmoid,
+    sin,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+)
 from .table import floating, pointwise
 
 
 def _function(name, fn, grad, oracle, doc, domain=None, aliases=(), **more):
-    pointwise(name, fn, grad=grad, oracle=oracle, doc=doc, domain=domain, aliases=aliases, accepts=floating, to_float=True, **more)
+    pointwise(
+        name,
+        fn,
+        grad=grad,
+        oracle=oracle,
+        doc=doc,
+        domain=domain,
+        aliases=aliases,
+        accepts=floating,
+        to_float=True,
+        **more,
+    )
 
 
 _function("exp", exp, lambda g, x, y: g * y, "numpy.exp(x)", "e ** input.")
@@ -27,20 +64,83 @@ _function("sin", sin, lambda g, x: g * cos(x), "numpy.sin(x)", "Sine.")
 _function("cos", cos, lambda g, x: -(g * sin(x)), "numpy.cos(x)", "Cosine.")
 _function("tan", tan, lambda g, x, y: g * (y * y + 1), "numpy.tan(x)", "Tangent.", (-1.2, 1.2))
 _function("asin", asin, lambda g, x: g * rsqrt(1 - x * x), "numpy.arcsin(x)", "Arc sine.", (-0.9, 0.9), ("arcsin",))
-_function("acos", acos, lambda g, x: -(g * rsqrt(1 - x * x)), "numpy.arccos(x)", "Arc cosine.", (-0.9, 0.9), ("arccos",))
+_function(
+    "acos", acos, lambda g, x: -(g * rsqrt(1 - x * x)), "numpy.arccos(x)", "Arc cosine.", (-0.9, 0.9), ("arccos",)
+)
 _function("atan", atan, lambda g, x: g / (x * x + 1), "numpy.arctan(x)", "Arc tangent.", None, ("arctan",))
 _function("sinh", sinh, lambda g, x: g * cosh(x), "numpy.sinh(x)", "Hyperbolic sine.")
 _function("cosh", cosh, lambda g, x: g * sinh(x), "numpy.cosh(x)", "Hyperbolic cosine.")
 _function("tanh", tanh, lambda g, x, y: g * (1 - y * y), "numpy.tanh(x)", "Hyperbolic tangent.")
-_function("asinh", asinh, lambda g, x: g * rsqrt(x * x + 1), "numpy.arcsinh(x)", "Inverse hyperbolic sine.", None, ("arcsinh",))
-_function("acosh", acosh, lambda g, x: g * rsqrt(x * x - 1), "numpy.arccosh(x)", "Inverse hyperbolic cosine.", (1.2, 4), ("arccosh",))
-_function("atanh", atanh, lambda g, x: g / (1 - x * x), "numpy.arctanh(x)", "Inverse hyperbolic tangent.", (-0.9, 0.9), ("arctanh",))
-_function("erf", erf, lambda g, x: g * (exp(-(x * x)) * (2 / math.sqrt(math.pi))), "scipy.special.erf(x)", "Error function.")
-_function("erfc", erfc, lambda g, x: g * (exp(-(x * x)) * (-2 / math.sqrt(math.pi))), "scipy.special.erfc(x)", "1 - erf(input).")
-_function("sigmoid", sigmoid, lambda g, x, y: g * (y * (1 - y)), "scipy.special.expit(x)", "1 / (1 + exp(-input)).", None, ("special_expit",))
-_function("_logit", lambda x: log(x / (1 - x)), lambda g, x: g / (x * (1 - x)), "scipy.special.logit(x)", "log(input / (1 - input)).", (0.1, 0.9),
-          method=False)  # fmt: skip
-_function("sinc", lambda x: select(x.eq(0), 1, sin(x * math.pi) / (x * math.pi)),
-          lambda g, x, y: g * select(x.eq(0), 0, (cos(x * math.pi) - y) / x), "numpy.sinc(x)", "sin(pi x) / (pi x).", (0.2, 3))  # fmt: skip
-_function("_entropy", lambda x: select(isnan(x), x, select(x > 0, -(x * log(x)), select(x.eq(0), as_expr(0, x.dtype), -math.inf))), lambda g, x: -(g * (log(x) + 1)),
-          "scipy.special.entr(x)", "-input * log(input).", (0.1, 3), aliases=("special_entr",), method=False)  # fmt: skip
+_function(
+    "asinh",
+    asinh,
+    lambda g, x: g * rsqrt(x * x + 1),
+    "numpy.arcsinh(x)",
+    "Inverse hyperbolic sine.",
+    None,
+    ("arcsinh",),
+)
+_function(
+    "acosh",
+    acosh,
+    lambda g, x: g * rsqrt(x * x - 1),
+    "numpy.arccosh(x)",
+    "Inverse hyperbolic cosine.",
+    (1.2, 4),
+    ("arccosh",),
+)
+_function(
+    "atanh",
+    atanh,
+    lambda g, x: g / (1 - x * x),
+    "numpy.arctanh(x)",
+    "Inverse hyperbolic tangent.",
+    (-0.9, 0.9),
+    ("arctanh",),
+)
+_function(
+    "erf", erf, lambda g, x: g * (exp(-(x * x)) * (2 / math.sqrt(math.pi))), "scipy.special.erf(x)", "Error function."
+)
+_function(
+    "erfc",
+    erfc,
+    lambda g, x: g * (exp(-(x * x)) * (-2 / math.sqrt(math.pi))),
+    "scipy.special.erfc(x)",
+    "1 - erf(input).",
+)
+_function(
+    "sigmoid",
+    sigmoid,
+    lambda g, x, y: g * (y * (1 - y)),
+    "scipy.special.expit(x)",
+    "1 / (1 + exp(-input)).",
+    None,
+    ("special_expit",),
+)
+_function(
+    "_logit",
+    lambda x: log(x / (1 - x)),
+    lambda g, x: g / (x * (1 - x)),
+    "scipy.special.logit(x)",
+    "log(input / (1 - input)).",
+    (0.1, 0.9),
+    method=False,
+)
+_function(
+    "sinc",
+    lambda x: select(x.eq(0), 1, sin(x * math.pi) / (x * math.pi)),
+    lambda g, x, y: g * select(x.eq(0), 0, (cos(x * math.pi) - y) / x),
+    "numpy.sinc(x)",
+    "sin(pi x) / (pi x).",
+    (0.2, 3),
+)
+_function(
+    "_entropy",
+    lambda x: select(isnan(x), x, select(x > 0, -(x * log(x)), select(x.eq(0), as_expr(0, x.dtype), -math.inf))),
+    lambda g, x: -(g * (log(x) + 1)),
+    "scipy.special.entr(x)",
+    "-input * log(input).",
+    (0.1, 3),
+    aliases=("special_entr",),
+    method=False,
+)

@@ -234,9 +234,7 @@ def binary(op: str, x, y) -> Expr:
             return x
         if _is_const(x, 1):
             return y
-    elif op == "div" and _is_const(y, 1):
-        return x
-    elif op == "sub" and _is_const(y, 0) and (x.dtype not in FLOATS or struct.pack("<d", y.attr)[7] == 0):
+    elif (op == "div" and _is_const(y, 1)) or (op == "sub" and _is_const(y, 0) and (x.dtype not in FLOATS or struct.pack("<d", y.attr)[7] == 0)):
         return x
     elif op == "add" and x.dtype not in FLOATS:
         if _is_const(y, 0):

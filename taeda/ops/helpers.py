@@ -18,8 +18,8 @@ def wrap_dims(dim, ndim: int) -> list[int]:
     if dim is None or (not isinstance(dim, int) and len(dim) == 0):
         return list(range(ndim))
     dims = sorted(wrap_dim(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim))
-    for a, b in zip(dims, dims[1:]):
-        if a == b:
+    for k, a in enumerate(dims[1:]):
+        if a == dims[k]:
             raise RuntimeError(f"dim {a} appears multiple times in the list of dims")
     return dims if ndim else []
 

@@ -7,26 +7,57 @@ from .namespace import F
 from .table import composite, structured
 
 
-# -- gather ----------------------------------------------------------------------------------------------------------------
+# -- gather ------------------------------------------------------------------------------------------------------------
 def _index_gradient(g, input_shape, indices):
     return F.index_put(F.zeros(input_shape, dtype=g.dtype), indices, g, True), None
 
 
-structured("index", "gather", "Tensor input, Tensor?[] indices", form="index", grad=_index_gradient, method=False, function=False, role="index",
-           samples=lambda t: [((t(3, 4), [t.ints(2, high=3)]), {}), ((t(3, 4), [None, t.ints(2, 2, high=4)]), {}),
-                              ((t(3, 4), [t.ints(2, high=3), t.ints(2, high=4)]), {})],
-           oracle="lambda x, ix: x[tuple(slice(None) if i is None else i for i in ix)]", doc="NumPy's integer indexing; None keeps a dimension.")  # fmt: skip
-structured("gather", "gather", "Tensor input, int dim, Tensor index", form="along", role="gather",
-           grad=lambda g, input_shape, dim, index: (F.scatter_add(F.zeros(input_shape, dtype=g.dtype), dim, index, g), None),
-           samples=lambda t: [((t(3, 4), 1, t.ints(3, 2, high=4)), {}), ((t(3, 4), 0, t.ints(2, 4, high=3)), {})],
-           oracle="lambda x, d, i: numpy.take_along_axis(x, i, d)", doc="input at index along one dimension.")  # fmt: skip
-structured("index_select", "gather", "Tensor input, int dim, Tensor index", form="select", role="index_select",
-           grad=lambda g, input_shape, dim, index: (F.index_add(F.zeros(input_shape, dtype=g.dtype), dim, index, g), None),
-           samples=lambda t: [((t(3, 4), 1, t.ints(5, high=4)), {}), ((t(3, 4), 0, t.ints(2, high=3)), {}), ((t(3, 4), -1, t.ints(0, high=3)), {})],
-           oracle="lambda x, d, i: x.take(i, d)", doc="Whole slices of one dimension by an index vector.")  # fmt: skip
+structured(
+    "index",
+    "gather",
+    "Tensor input, Tensor?[] indices",
+    form="index",
+    grad=_index_gradient,
+    method=False,
+    function=False,
+    role="index",
+    samples=lambda t: [
+        ((t(3, 4), [t.ints(2, high=3)]), {}),
+        ((t(3, 4), [None, t.ints(2, 2, high=4)]), {}),
+        ((t(3, 4), [t.ints(2, high=3), t.ints(2, high=4)]), {}),
+    ],
+    oracle="lambda x, ix: x[tuple(slice(None) if i is None else i for i in ix)]",
+    doc="NumPy's integer indexing; None keeps a dimension.",
+)
+structured(
+    "gather",
+    "gather",
+    "Tensor input, int dim, Tensor index",
+    form="along",
+    role="gather",
+    grad=lambda g, input_shape, dim, index: (F.scatter_add(F.zeros(input_shape, dtype=g.dtype), dim, index, g), None),
+    samples=lambda t: [((t(3, 4), 1, t.ints(3, 2, high=4)), {}), ((t(3, 4), 0, t.ints(2, 4, high=3)), {})],
+    oracle="lambda x, d, i: numpy.take_along_axis(x, i, d)",
+    doc="input at index along one dimension.",
+)
+structured(
+    "index_select",
+    "gather",
+    "Tensor input, int dim, Tensor index",
+    form="select",
+    role="index_select",
+    grad=lambda g, input_shape, dim, index: (F.index_add(F.zeros(input_shape, dtype=g.dtype), dim, index, g), None),
+    samples=lambda t: [
+        ((t(3, 4), 1, t.ints(5, high=4)), {}),
+        ((t(3, 4), 0, t.ints(2, high=3)), {}),
+        ((t(3, 4), -1, t.ints(0, high=3)), {}),
+    ],
+    oracle="lambda x, d, i: x.take(i, d)",
+    doc="Whole slices of one dimension by an index vector.",
+)
 
 
-# -- scatter: out of place with an in-place twin ----------------------------------------------------------------------------
+# -- scatter: out of place with an in-place twin -----------------------------------------------------------------------
 def _scatter_set_gradient(g, dim, index, src_shape):
     source = F.gather(g, dim, index)
     if tuple(src_shape) != tuple(index.shape):
@@ -47,17 +78,59 @@ def _scatter_add_gradient(g, dim, index, src_shape):
     return g, None, source if tuple(src_shape) == tuple(index.shape) else _grow(source, src_shape)
 
 
-structured("_scatter", "scatter", "Tensor input, int dim, Tensor index, Tensor src", form="along", mode="set", grad=_scatter_set_gradient, inplace=True,
-           method=False, function=False)  # fmt: skip
-structured("scatter_add", "scatter", "Tensor input, int dim, Tensor index, Tensor src", form="along", mode="add", grad=_scatter_add_gradient, inplace=True,
-           samples=lambda t: [((t(3, 5), 1, t.ints(3, 4, high=5), t(3, 4)), {}), ((t(3, 5), 0, t.ints(2, 5, high=3), t(4, 5)), {})],
-           oracle="oracles.scatter_add", doc="src added into input at index along one dimension, in index order.")  # fmt: skip
-structured("index_copy", "scatter", "Tensor input, int dim, Tensor index, Tensor source", form="select", mode="set", inplace=True,
-           grad=lambda g, dim, index: (F.index_copy(g, dim, index, F.zeros_like(F.index_select(g, dim, index))), None, F.index_select(g, dim, index)),
-           samples=lambda t: [((t(3, 5), 1, t.permutation(5, 2), t(3, 2)), {})], oracle="oracles.index_copy",
-           doc="Slices of one dimension replaced by those of source.")  # fmt: skip
-structured("_index_add", "scatter", "Tensor input, int dim, Tensor index, Tensor source", form="select", mode="add", inplace=True, method=False,
-           function=False, grad=lambda g, dim, index: (g, None, F.index_select(g, dim, index)))  # fmt: skip
+structured(
+    "_scatter",
+    "scatter",
+    "Tensor input, int dim, Tensor index, Tensor src",
+    form="along",
+    mode="set",
+    grad=_scatter_set_gradient,
+    inplace=True,
+    method=False,
+    function=False,
+)
+structured(
+    "scatter_add",
+    "scatter",
+    "Tensor input, int dim, Tensor index, Tensor src",
+    form="along",
+    mode="add",
+    grad=_scatter_add_gradient,
+    inplace=True,
+    samples=lambda t: [
+        ((t(3, 5), 1, t.ints(3, 4, high=5), t(3, 4)), {}),
+        ((t(3, 5), 0, t.ints(2, 5, high=3), t(4, 5)), {}),
+    ],
+    oracle="oracles.scatter_add",
+    doc="src added into input at index along one dimension, in index order.",
+)
+structured(
+    "index_copy",
+    "scatter",
+    "Tensor input, int dim, Tensor index, Tensor source",
+    form="select",
+    mode="set",
+    inplace=True,
+    grad=lambda g, dim, index: (
+        F.index_copy(g, dim, index, F.zeros_like(F.index_select(g, dim, index))),
+        None,
+        F.index_select(g, dim, index),
+    ),
+    samples=lambda t: [((t(3, 5), 1, t.permutation(5, 2), t(3, 2)), {})],
+    oracle="oracles.index_copy",
+    doc="Slices of one dimension replaced by those of source.",
+)
+structured(
+    "_index_add",
+    "scatter",
+    "Tensor input, int dim, Tensor index, Tensor source",
+    form="select",
+    mode="add",
+    inplace=True,
+    method=False,
+    function=False,
+    grad=lambda g, dim, index: (g, None, F.index_select(g, dim, index)),
+)
 
 
 def _put_gradient(g, indices, values_shape):
@@ -65,11 +138,30 @@ def _put_gradient(g, indices, values_shape):
     return F._index_put(g, indices, zeros), None, F.sum_to_size(F.index(g, indices), values_shape)
 
 
-structured("_index_put", "scatter", "Tensor input, Tensor?[] indices, Tensor values", form="index", mode="set", inplace=True, method=False, function=False,
-           role="index_put", grad=_put_gradient)  # fmt: skip
-structured("_index_put_add", "scatter", "Tensor input, Tensor?[] indices, Tensor values", form="index", mode="add", inplace=True, method=False,
-           function=False, role="index_put_add",
-           grad=lambda g, indices, values_shape: (g, None, F.sum_to_size(F.index(g, indices), values_shape)))  # fmt: skip
+structured(
+    "_index_put",
+    "scatter",
+    "Tensor input, Tensor?[] indices, Tensor values",
+    form="index",
+    mode="set",
+    inplace=True,
+    method=False,
+    function=False,
+    role="index_put",
+    grad=_put_gradient,
+)
+structured(
+    "_index_put_add",
+    "scatter",
+    "Tensor input, Tensor?[] indices, Tensor values",
+    form="index",
+    mode="add",
+    inplace=True,
+    method=False,
+    function=False,
+    role="index_put_add",
+    grad=lambda g, indices, values_shape: (g, None, F.sum_to_size(F.index(g, indices), values_shape)),
+)
 
 
 def _twins(name, doc, make, samples=None, oracle=None):
@@ -103,8 +195,16 @@ def _make_scatter(inplace):
     return scatter
 
 
-_twins("scatter", "src (a tensor or a number) written into input at index along one dimension.", _make_scatter, oracle="oracles.scatter",
-       samples=lambda t: [((t(3, 5), 1, t.permutations(3, 5, 4), t(3, 4)), {}), ((t(3, 5), 1, t.ints(3, 4, high=5), 0.5), {})])  # fmt: skip
+_twins(
+    "scatter",
+    "src (a tensor or a number) written into input at index along one dimension.",
+    _make_scatter,
+    oracle="oracles.scatter",
+    samples=lambda t: [
+        ((t(3, 5), 1, t.permutations(3, 5, 4), t(3, 4)), {}),
+        ((t(3, 5), 1, t.ints(3, 4, high=5), 0.5), {}),
+    ],
+)
 
 
 def _make_index_add(inplace):
@@ -116,8 +216,16 @@ def _make_index_add(inplace):
     return index_add
 
 
-_twins("index_add", "alpha * source added into slices of one dimension, in index order.", _make_index_add, oracle="oracles.index_add",
-       samples=lambda t: [((t(3, 5), 1, t.ints(4, high=5), t(3, 4)), {}), ((t(3, 5), 0, t.ints(4, high=3), t(4, 5)), {"alpha": 2})])  # fmt: skip
+_twins(
+    "index_add",
+    "alpha * source added into slices of one dimension, in index order.",
+    _make_index_add,
+    oracle="oracles.index_add",
+    samples=lambda t: [
+        ((t(3, 5), 1, t.ints(4, high=5), t(3, 4)), {}),
+        ((t(3, 5), 0, t.ints(4, high=3), t(4, 5)), {"alpha": 2}),
+    ],
+)
 
 
 def _make_index_put(inplace):
@@ -135,8 +243,16 @@ def _make_index_put(inplace):
     return index_put
 
 
-_twins("index_put", "values written (or added, with accumulate) at integer or bool indices.", _make_index_put, oracle="oracles.index_put",
-       samples=lambda t: [((t(3, 4), [t.permutation(3, 2)], t(2, 4)), {}), ((t(3, 4), [t.ints(5, high=3), t.ints(5, high=4)], t(5)), {"accumulate": True})])  # fmt: skip
+_twins(
+    "index_put",
+    "values written (or added, with accumulate) at integer or bool indices.",
+    _make_index_put,
+    oracle="oracles.index_put",
+    samples=lambda t: [
+        ((t(3, 4), [t.permutation(3, 2)], t(2, 4)), {}),
+        ((t(3, 4), [t.ints(5, high=3), t.ints(5, high=4)], t(5)), {"accumulate": True}),
+    ],
+)
 
 
 def _make_index_fill(inplace):
@@ -150,18 +266,30 @@ def _make_index_fill(inplace):
     return index_fill
 
 
-_twins("index_fill", "One value written into slices of one dimension.", _make_index_fill, oracle="oracles.index_fill",
-       samples=lambda t: [((t(3, 5), 1, t.permutation(5, 2), 0.5), {})])  # fmt: skip
+_twins(
+    "index_fill",
+    "One value written into slices of one dimension.",
+    _make_index_fill,
+    oracle="oracles.index_fill",
+    samples=lambda t: [((t(3, 5), 1, t.permutation(5, 2), 0.5), {})],
+)
 
 
-# -- masks -----------------------------------------------------------------------------------------------------------------
+# -- masks -------------------------------------------------------------------------------------------------------------
 def _check_mask(mask, op):
     if mask.dtype is not F.bool:
         raise RuntimeError(f"{op} only supports boolean masks, but got mask with dtype {mask.dtype}")
 
 
-@composite(method=True, samples=lambda t: [((t(3, 4), t.bools(3, 4), 0.5), {}), ((t(3, 4), t.bools(4), 2.0), {}), ((t(4), t.bools(3, 4), 1.0), {})],
-           oracle="lambda x, m, v: numpy.where(m, v, x)")  # fmt: skip
+@composite(
+    method=True,
+    samples=lambda t: [
+        ((t(3, 4), t.bools(3, 4), 0.5), {}),
+        ((t(3, 4), t.bools(4), 2.0), {}),
+        ((t(4), t.bools(3, 4), 1.0), {}),
+    ],
+    oracle="lambda x, m, v: numpy.where(m, v, x)",
+)
 def masked_fill(input, mask, value):
     """value where mask holds, else input."""
     _check_mask(mask, "masked_fill")
@@ -175,12 +303,18 @@ def masked_fill_(input, mask, value):
     """Writes value where mask holds."""
     _check_mask(mask, "masked_fill_")
     if isinstance(value, F.Tensor) and value.dim() != 0:
-        raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.dim()} dimension(s).")
+        raise RuntimeError(
+            f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.dim()} dimension(s)."
+        )
     return input.copy_(F.masked_fill(input, F.expand(mask, input.shape), value))
 
 
-@composite(method=True, out=True, samples=lambda t: [((t(3, 4), t.bools(3, 4)), {}), ((t(3, 4), t.bools(4)), {})],
-           oracle="lambda x, m: x[numpy.broadcast_to(m, x.shape)]")  # fmt: skip
+@composite(
+    method=True,
+    out=True,
+    samples=lambda t: [((t(3, 4), t.bools(3, 4)), {}), ((t(3, 4), t.bools(4)), {})],
+    oracle="lambda x, m: x[numpy.broadcast_to(m, x.shape)]",
+)
 def masked_select(input, mask):
     """The elements where mask holds, as a vector."""
     _check_mask(mask, "masked_select")
@@ -195,14 +329,21 @@ def masked_scatter(input, mask, source):
     places = F.nonzero(F.expand(mask, input.shape))
     count = places.shape[0]
     if source.numel() < count:
-        raise RuntimeError(f"masked_scatter: expected self and source to have at least {count} elements, got {source.numel()}")
+        raise RuntimeError(
+            f"masked_scatter: expected self and source to have at least {count} elements, got {source.numel()}"
+        )
     return F._index_put(input, list(F.unbind(places, 1)), F.reshape(source, (-1,))[:count])
 
 
 structured("_nonzero", "nonzero", "Tensor input", grad=False, method=False, function=False, role="nonzero")
 
 
-@composite(method=True, samples=lambda t: [((t.bools(3, 4),), {}), ((t(5),), {})], oracle="lambda x: numpy.argwhere(x)", opcheck=False)
+@composite(
+    method=True,
+    samples=lambda t: [((t.bools(3, 4),), {}), ((t(5),), {})],
+    oracle="lambda x: numpy.argwhere(x)",
+    opcheck=False,
+)
 def nonzero(input, *, as_tuple=False):
     """Indices of the nonzero elements, [count, ndim], or one vector a dimension."""
     found = F._nonzero(input if input.dtype is F.bool else F.ne(input, 0))
@@ -215,8 +356,11 @@ def argwhere(input):
     return F.nonzero(input)
 
 
-@composite(method=True, samples=lambda t: [((t(3, 4), t.ints(3, 2, high=4), 1), {}), ((t(3, 4), t.ints(5, high=12)), {})],
-           oracle="lambda x, i, d=None: x.reshape(-1)[i] if d is None else numpy.take_along_axis(x, i, d)")  # fmt: skip
+@composite(
+    method=True,
+    samples=lambda t: [((t(3, 4), t.ints(3, 2, high=4), 1), {}), ((t(3, 4), t.ints(5, high=12)), {})],
+    oracle="lambda x, i, d=None: x.reshape(-1)[i] if d is None else numpy.take_along_axis(x, i, d)",
+)
 def take_along_dim(input, indices, dim=None):
     """gather() that broadcasts; with no dim, over the flattened input."""
     if dim is None:
@@ -233,16 +377,29 @@ def take(input, index):
     return F.reshape(F.gather(F.reshape(input, (-1,)), 0, F.reshape(index, (-1,))), index.shape)
 
 
-# -- order -----------------------------------------------------------------------------------------------------------------
+# -- order -------------------------------------------------------------------------------------------------------------
 def _sort_gradient(g, input_shape, dim, out1):
     return F.scatter_add(F.zeros(input_shape, dtype=g.dtype), dim, out1, g) if len(input_shape) else g
 
 
-structured("_sort", "sort", "Tensor input, int dim, bool descending, int? k=None", grad=_sort_gradient, method=False, function=False, outputs=2)
+structured(
+    "_sort",
+    "sort",
+    "Tensor input, int dim, bool descending, int? k=None",
+    grad=_sort_gradient,
+    method=False,
+    function=False,
+    outputs=2,
+)
 
 
-@composite(method=True, samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 0), {}), ((t(3, 4), -1, True), {})], opcheck=False,
-           oracle="lambda x, d=-1, r=False: (lambda i: (numpy.take_along_axis(x, i, d), i))(numpy.argsort(-x if r else x, d, kind='stable'))")  # fmt: skip
+@composite(
+    method=True,
+    samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 0), {}), ((t(3, 4), -1, True), {})],
+    opcheck=False,
+    oracle="lambda x, d=-1, r=False: (lambda i: (numpy.take_along_axis(x, i, d), i))(numpy.argsort(-x if r else x, "
+    "d, kind='stable'))",
+)
 def sort(input, dim=-1, descending=False, *, stable=True, out=None):
     """(values, indices) in order along a dimension; stable; NaN counts as the largest."""
     values, indices = F._sort(input, dim, descending)
@@ -250,15 +407,23 @@ def sort(input, dim=-1, descending=False, *, stable=True, out=None):
     return result if out is None else F.write_pair("sort", result, out)
 
 
-@composite(method=True, samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 0), {}), ((t(3, 4), -1, True), {})],
-           opcheck=False, oracle="lambda x, d=-1, r=False: numpy.argsort(-x if r else x, d, kind='stable')")  # fmt: skip
+@composite(
+    method=True,
+    samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 0), {}), ((t(3, 4), -1, True), {})],
+    opcheck=False,
+    oracle="lambda x, d=-1, r=False: numpy.argsort(-x if r else x, d, kind='stable')",
+)
 def argsort(input, dim=-1, descending=False, *, stable=True):
     """Indices that put a dimension in order."""
     return F._sort(input.detach(), dim, descending)[1]
 
 
-@composite(method=True, samples=lambda t: [((t(3, 5), 2), {}), ((t(5, 3), 2, 0), {}), ((t(3, 5), 2, -1, False), {})], opcheck=False,
-           oracle="oracles.topk")  # fmt: skip
+@composite(
+    method=True,
+    samples=lambda t: [((t(3, 5), 2), {}), ((t(5, 3), 2, 0), {}), ((t(3, 5), 2, -1, False), {})],
+    opcheck=False,
+    oracle="oracles.topk",
+)
 def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     """(values, indices) of the k largest (or smallest) along a dimension, in order."""
     size = input.shape[wrap_dim(dim, input.dim())] if input.dim() else 1
@@ -269,7 +434,9 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     return result if out is None else F.write_pair("topk", result, out)
 
 
-@composite(method=True, samples=lambda t: [((t(3, 5), 2), {}), ((t(5, 3), 1, 0), {})], opcheck=False, oracle="oracles.kthvalue")
+@composite(
+    method=True, samples=lambda t: [((t(3, 5), 2), {}), ((t(5, 3), 1, 0), {})], opcheck=False, oracle="oracles.kthvalue"
+)
 def kthvalue(input, k, dim=-1, keepdim=False):
     """(value, index) of the k-th smallest along a dimension."""
     size = input.shape[wrap_dim(dim, input.dim())] if input.dim() else 1
@@ -277,7 +444,9 @@ def kthvalue(input, k, dim=-1, keepdim=False):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}")
     values, indices = F._sort(input, dim, False, k)
     values, indices = (F.slice(x, dim, k - 1, k, 1) for x in (values, indices))
-    return F.result_pair("kthvalue", *((values, indices) if keepdim else (F._squeeze(x, (dim,)) for x in (values, indices))))
+    return F.result_pair(
+        "kthvalue", *((values, indices) if keepdim else (F._squeeze(x, (dim,)) for x in (values, indices)))
+    )
 
 
 @composite(method=True, samples=lambda t: [((t(5),), {}), ((t(3, 5), 1), {})], opcheck=False, oracle="oracles.median")
@@ -290,7 +459,9 @@ def median(input, dim=None, keepdim=False):
     return F.result_pair("median", values, indices)
 
 
-@composite(method=True, samples=lambda t: [((t.ints(9, high=4),), {})], oracle="lambda x: numpy.unique(x)", opcheck=False)
+@composite(
+    method=True, samples=lambda t: [((t.ints(9, high=4),), {})], oracle="lambda x: numpy.unique(x)", opcheck=False
+)
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The distinct elements in order."""
     if dim is not None:
@@ -308,8 +479,11 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     return result[0] if len(result) == 1 else tuple(result)
 
 
-@composite(samples=lambda t: [((t.sorted(5), t(2, 3)), {}), ((t.sorted(5), t(4)), {"right": True})], opcheck=False,
-           oracle="lambda s, v, right=False: numpy.searchsorted(s, v, 'right' if right else 'left')")  # fmt: skip
+@composite(
+    samples=lambda t: [((t.sorted(5), t(2, 3)), {}), ((t.sorted(5), t(4)), {"right": True})],
+    opcheck=False,
+    oracle="lambda s, v, right=False: numpy.searchsorted(s, v, 'right' if right else 'left')",
+)
 def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None):
     """Where the elements would be inserted into a sorted vector. Counts smaller entries by halving."""
     if sorted_sequence.dim() != 1:
@@ -333,8 +507,12 @@ def bucketize(input, boundaries, *, out_int32=False, right=False):
     return F.searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
-@composite(method=True, samples=lambda t: [((t.ints(9, high=4),), {}), ((t.ints(9, high=4), t(9)), {"minlength": 6})], opcheck=False,
-           oracle="lambda x, w=None, minlength=0: numpy.bincount(x, w, minlength)")  # fmt: skip
+@composite(
+    method=True,
+    samples=lambda t: [((t.ints(9, high=4),), {}), ((t.ints(9, high=4), t(9)), {"minlength": 6})],
+    opcheck=False,
+    oracle="lambda x, w=None, minlength=0: numpy.bincount(x, w, minlength)",
+)
 def bincount(input, weights=None, minlength=0):
     """How often each non-negative integer occurs, or the sum of its weights."""
     size = max(int(input.max().item()) + 1 if input.numel() else 0, minlength)

@@ -27,12 +27,31 @@ def _reduced(loss, mode):
 def _element(name, fn, grad=None, *, numbers="", oracle=None):
     """The loss of one element as a map operator over (input, target)."""
     count = numbers.count("Number")
-    pointwise(name, fn, types="TT" + "p" * count + "->T", params="Tensor input, Tensor|Number target" + (", " + numbers if numbers else ""), accepts=floating,
-              method=False, function=False, grad=grad and (*grad, *(None,) * count), oracle=oracle)  # fmt: skip
+    pointwise(
+        name,
+        fn,
+        types="TT" + "p" * count + "->T",
+        params="Tensor input, Tensor|Number target" + (", " + numbers if numbers else ""),
+        accepts=floating,
+        method=False,
+        function=False,
+        grad=grad and (*grad, *(None,) * count),
+        oracle=oracle,
+    )
 
 
-_element("_mse", lambda x, t: (x - t) * (x - t), (lambda g, x, t: g * ((x - t) * 2), lambda g, x, t: g * ((t - x) * 2)), oracle="(a - b) ** 2")
-_element("_l1", lambda x, t: abs(x - t), (lambda g, x, t: g * sign(x - t), lambda g, x, t: g * sign(t - x)), oracle="numpy.abs(a - b)")
+_element(
+    "_mse",
+    lambda x, t: (x - t) * (x - t),
+    (lambda g, x, t: g * ((x - t) * 2), lambda g, x, t: g * ((t - x) * 2)),
+    oracle="(a - b) ** 2",
+)
+_element(
+    "_l1",
+    lambda x, t: abs(x - t),
+    (lambda g, x, t: g * sign(x - t), lambda g, x, t: g * sign(t - x)),
+    oracle="numpy.abs(a - b)",
+)
 
 
 def _smooth_l1(x, t, beta):
@@ -55,17 +74,36 @@ def _huber_slope(g, x, t, delta):
     return g * select(abs(d) <= delta, d, sign(d) * delta)
 
 
-_element("_smooth_l1", _smooth_l1, (_smooth_l1_slope, lambda g, x, t, beta: -_smooth_l1_slope(g, x, t, beta)), numbers="Number beta")
+_element(
+    "_smooth_l1",
+    _smooth_l1,
+    (_smooth_l1_slope, lambda g, x, t, beta: -_smooth_l1_slope(g, x, t, beta)),
+    numbers="Number beta",
+)
 _element("_huber", _huber, (_huber_slope, lambda g, x, t, delta: -_huber_slope(g, x, t, delta)), numbers="Number delta")
 # The logarithms are limited below by -100, so that no product is 0 * inf.
-_element("_bce", lambda x, t: -(t * maximum(log(x), -100) + (1 - t) * maximum(log1p(-x), -100)),
-         (lambda g, x, t: g * ((x - t) / maximum(x * (1 - x), 1e-12)), lambda g, x: g * (maximum(log1p(-x), -100) - maximum(log(x), -100))))  # fmt: skip
-_element("_bce_logits", lambda x, t: maximum(x, 0) - x * t + log1p(exp(-abs(x))), (lambda g, x, t: g * (sigmoid(x) - t), lambda g, x: -(g * x)),
-         oracle="numpy.logaddexp(0, a) - a * b")  # fmt: skip
+_element(
+    "_bce",
+    lambda x, t: -(t * maximum(log(x), -100) + (1 - t) * maximum(log1p(-x), -100)),
+    (
+        lambda g, x, t: g * ((x - t) / maximum(x * (1 - x), 1e-12)),
+        lambda g, x: g * (maximum(log1p(-x), -100) - maximum(log(x), -100)),
+    ),
+)
+_element(
+    "_bce_logits",
+    lambda x, t: maximum(x, 0) - x * t + log1p(exp(-abs(x))),
+    (lambda g, x, t: g * (sigmoid(x) - t), lambda g, x: -(g * x)),
+    oracle="numpy.logaddexp(0, a) - a * b",
+)
 
 
 def _pair_samples(t):
-    return [((t(3, 4), t(3, 4)), {}), ((t(3, 4), t(3, 4)), {"reduction": "sum"}), ((t(3, 4), t(3, 4)), {"reduction": "none"})]
+    return [
+        ((t(3, 4), t(3, 4)), {}),
+        ((t(3, 4), t(3, 4)), {"reduction": "sum"}),
+        ((t(3, 4), t(3, 4)), {"reduction": "none"}),
+    ]
 
 
 @composite(nn=True, function=False, samples=_pair_samples, oracle="oracles.reduced(lambda x, t: (x - t) ** 2)")
@@ -82,7 +120,12 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
     return _reduced(loss if weight is None else loss * weight, _mode(reduction, size_average, reduce))
 
 
-@composite(nn=True, function=False, samples=_pair_samples, oracle="oracles.reduced(lambda x, t: numpy.where(abs(x - t) < 1, (x - t) ** 2 / 2, abs(x - t) - 0.5))")
+@composite(
+    nn=True,
+    function=False,
+    samples=_pair_samples,
+    oracle="oracles.reduced(lambda x, t: numpy.where(abs(x - t) < 1, (x - t) ** 2 / 2, abs(x - t) - 0.5))",
+)
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
     """Quadratic within beta of the target, linear beyond; reduced."""
     if beta < 0:
@@ -91,7 +134,12 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     return _reduced(loss, _mode(reduction, size_average, reduce))
 
 
-@composite(nn=True, function=False, samples=_pair_samples, oracle="oracles.reduced(lambda x, t: numpy.where(abs(x - t) < 1, (x - t) ** 2 / 2, abs(x - t) - 0.5))")
+@composite(
+    nn=True,
+    function=False,
+    samples=_pair_samples,
+    oracle="oracles.reduced(lambda x, t: numpy.where(abs(x - t) < 1, (x - t) ** 2 / 2, abs(x - t) - 0.5))",
+)
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """Quadratic within delta of the target, linear beyond with slope delta; reduced."""
     if delta <= 0:
@@ -100,20 +148,36 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     return _reduced(loss if weight is None else loss * weight, _mode(reduction, None, None))
 
 
-@composite(nn=True, function=False, oracle="oracles.reduced(lambda x, t: -(t * numpy.log(x) + (1 - t) * numpy.log(1 - x)))",
-           samples=lambda t: [((t(3, 4, low=0.1, high=0.9), t(3, 4, low=0.1, high=0.9)), {})])  # fmt: skip
+@composite(
+    nn=True,
+    function=False,
+    oracle="oracles.reduced(lambda x, t: -(t * numpy.log(x) + (1 - t) * numpy.log(1 - x)))",
+    samples=lambda t: [((t(3, 4, low=0.1, high=0.9), t(3, 4, low=0.1, high=0.9)), {})],
+)
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """Cross entropy of probabilities against targets in [0, 1], reduced."""
     if tuple(input.shape) != tuple(target.shape):
-        raise ValueError(f"Using a target size ({list(target.shape)}) that is different to the input size ({list(input.shape)}) is deprecated. "
-                         "Please ensure they have the same size.")  # fmt: skip
+        raise ValueError(
+            f"Using a target size ({list(target.shape)}) that is different to the input size ({list(input.shape)}) "
+            "is deprecated. "
+            "Please ensure they have the same size."
+        )
     loss = F._bce(input, target)
     return _reduced(loss if weight is None else loss * weight, _mode(reduction, size_average, reduce))
 
 
-@composite(nn=True, function=True, oracle="oracles.bce_logits",
-           samples=lambda t: [((t(3, 4), t(3, 4, low=0, high=1)), {}), ((t(3, 4), t(3, 4, low=0, high=1)), {"pos_weight": t(4, low=0.5, high=2)})])  # fmt: skip
-def binary_cross_entropy_with_logits(input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None):
+@composite(
+    nn=True,
+    function=True,
+    oracle="oracles.bce_logits",
+    samples=lambda t: [
+        ((t(3, 4), t(3, 4, low=0, high=1)), {}),
+        ((t(3, 4), t(3, 4, low=0, high=1)), {"pos_weight": t(4, low=0.5, high=2)}),
+    ],
+)
+def binary_cross_entropy_with_logits(
+    input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
+):
     """binary_cross_entropy of sigmoid(input), without its rounding."""
     if tuple(input.shape) != tuple(target.shape):
         raise ValueError(f"Target size ({list(target.shape)}) must be the same as input size ({list(input.shape)})")
@@ -125,10 +189,21 @@ def binary_cross_entropy_with_logits(input, target, weight=None, size_average=No
     return _reduced(loss if weight is None else loss * weight, _mode(reduction, size_average, reduce))
 
 
-# -- class targets ----------------------------------------------------------------------------------------------------------
-# Ignored targets become class 0 (and get no weight); a negative one is moved below -classes, so that no index wraps it to a class.
-pointwise("_class_index", lambda t, ignore, classes: select(t.eq(ignore), 0, select(t < 0, t - classes, t)) if t.dtype != "u8" else select(t.eq(ignore), 0, t),
-          types="Tpp->T", params="Tensor target, Number ignore, Number classes", accepts=integral, method=False, function=False, grad=False)  # fmt: skip
+# -- class targets -----------------------------------------------------------------------------------------------------
+# Ignored targets become class 0 (and get no weight); a negative one is moved below -classes, so that no index wraps it
+# to a class.
+pointwise(
+    "_class_index",
+    lambda t, ignore, classes: (
+        select(t.eq(ignore), 0, select(t < 0, t - classes, t)) if t.dtype != "u8" else select(t.eq(ignore), 0, t)
+    ),
+    types="Tpp->T",
+    params="Tensor target, Number ignore, Number classes",
+    accepts=integral,
+    method=False,
+    function=False,
+    grad=False,
+)
 
 
 def _nll_row(x, place):
@@ -147,8 +222,16 @@ def _nll_row_second(g, grad, input, place):
     return (*vjp(lambda a, b: a * (F.softmax(b, -1) - hot), (grad, input), (g,)), None)
 
 
-rows_op("_nll_rows", _nll_row, "Tensor input, Tensor place", types="Ti->R", grad=lambda g, input, place: (F._nll_rows_grad(g, input, place), None))
-rows_op("_nll_rows_grad", _nll_row_slope, "Tensor grad, Tensor input, Tensor place", types="TTi->T", grad=_nll_row_second)
+rows_op(
+    "_nll_rows",
+    _nll_row,
+    "Tensor input, Tensor place",
+    types="Ti->R",
+    grad=lambda g, input, place: (F._nll_rows_grad(g, input, place), None),
+)
+rows_op(
+    "_nll_rows_grad", _nll_row_slope, "Tensor grad, Tensor input, Tensor place", types="TTi->T", grad=_nll_row_second
+)
 
 
 def _class_last(input, op):
@@ -160,10 +243,17 @@ def _class_last(input, op):
 
 def _check_classes(input, target, op):
     expected = [*input.shape[:1], *input.shape[2:]] if input.dim() > 1 else []
-    if len(expected) != target.dim() or any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(expected, target.shape)):
+    if len(expected) != target.dim() or any(
+        isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(expected, target.shape)
+    ):
         if target.dim() and input.dim() > 1 and input.shape[0] != target.shape[0]:
-            raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]}).")
-        raise RuntimeError(f"{op}(): for input of shape {list(input.shape)} expected target of shape {expected}, got {list(target.shape)}")
+            raise ValueError(
+                f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]})."
+            )
+        raise RuntimeError(
+            f"{op}(): for input of shape {list(input.shape)} expected target of shape {expected}, got "
+            f"{list(target.shape)}"
+        )
     if target.dtype.is_floating_point or target.dtype is F.bool:
         raise RuntimeError(f"{op}(): expected target of an integer dtype, got {target.dtype}")
 
@@ -184,8 +274,15 @@ def _average(loss, keep, weights, mode):
     return total / (F.cast(count, loss.dtype) if weights is None else count)
 
 
-@composite(nn=True, oracle="oracles.nll_loss",
-           samples=lambda t: [((t(3, 5), t.ints(3, high=5)), {}), ((t(2, 5, 3), t.ints(2, 3, high=5)), {"weight": t(5, low=0.5, high=2)}), ((t(5), t.ints(high=5)), {"reduction": "sum"})])  # fmt: skip
+@composite(
+    nn=True,
+    oracle="oracles.nll_loss",
+    samples=lambda t: [
+        ((t(3, 5), t.ints(3, high=5)), {}),
+        ((t(2, 5, 3), t.ints(2, 3, high=5)), {"weight": t(5, low=0.5, high=2)}),
+        ((t(5), t.ints(high=5)), {"reduction": "sum"}),
+    ],
+)
 def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
     """-input at the target class (input holds log-probabilities), reduced."""
     mode = _mode(reduction, size_average, reduce)
@@ -199,13 +296,22 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
 
 
 def _class_samples(t):
-    return [((t(3, 5), t.ints(3, high=5)), {}), ((t(3, 5), t.ints(3, high=5)), {"label_smoothing": 0.1}), ((t(2, 5, 3), t.ints(2, 3, high=5)), {"ignore_index": 2}),
-            ((t(3, 5), t(3, 5, low=0, high=1)), {}), ((t(3, 5), t.ints(3, high=5)), {"weight": t(5, low=0.5, high=2), "label_smoothing": 0.2}),
-            ((t(3, 5), t.ints(3, high=5)), {"reduction": "none"}), ((t(5), t.ints(high=5)), {}), ((t(3, 5), t.ints(3, high=5)), {"weight": t(5, low=0.5, high=2)})]  # fmt: skip
+    return [
+        ((t(3, 5), t.ints(3, high=5)), {}),
+        ((t(3, 5), t.ints(3, high=5)), {"label_smoothing": 0.1}),
+        ((t(2, 5, 3), t.ints(2, 3, high=5)), {"ignore_index": 2}),
+        ((t(3, 5), t(3, 5, low=0, high=1)), {}),
+        ((t(3, 5), t.ints(3, high=5)), {"weight": t(5, low=0.5, high=2), "label_smoothing": 0.2}),
+        ((t(3, 5), t.ints(3, high=5)), {"reduction": "none"}),
+        ((t(5), t.ints(high=5)), {}),
+        ((t(3, 5), t.ints(3, high=5)), {"weight": t(5, low=0.5, high=2)}),
+    ]
 
 
 @composite(nn=True, function=False, samples=_class_samples, oracle="oracles.cross_entropy")
-def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean", label_smoothing=0.0):
+def cross_entropy(
+    input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean", label_smoothing=0.0
+):
     """-log(softmax(input)) at the target class, or against class probabilities; reduced."""
     mode = _mode(reduction, size_average, reduce)
     if not 0 <= label_smoothing <= 1:
@@ -240,7 +346,10 @@ def _nll(x, safe, classes):
 
 def _probability_loss(input, target, weight, mode, smoothing):
     if tuple(input.shape) != tuple(target.shape):
-        raise RuntimeError(f"cross_entropy(): class probabilities must have the input's shape {list(input.shape)}, got {list(target.shape)}")
+        raise RuntimeError(
+            f"cross_entropy(): class probabilities must have the input's shape {list(input.shape)}, got "
+            f"{list(target.shape)}"
+        )
     x, p = _class_last(input, "cross_entropy"), _class_last(target, "cross_entropy")
     if smoothing:
         p = p * (1 - smoothing) + smoothing / x.shape[-1]
@@ -249,9 +358,12 @@ def _probability_loss(input, target, weight, mode, smoothing):
     return F.sum(loss) / max(product(loss.shape), 1) if mode == "mean" else _reduced(loss, mode)
 
 
-# -- further losses -----------------------------------------------------------------------------------------------------------
-@composite(nn=True, oracle="lambda x, t, reduction='mean', log_target=False: (scipy.special.xlogy(t, t) - t * x).mean()",
-           samples=lambda t: [((t(3, 4), t(3, 4, low=0.1, high=1)), {})])  # fmt: skip
+# -- further losses ----------------------------------------------------------------------------------------------------
+@composite(
+    nn=True,
+    oracle="lambda x, t, reduction='mean', log_target=False: (scipy.special.xlogy(t, t) - t * x).mean()",
+    samples=lambda t: [((t(3, 4), t(3, 4, low=0.1, high=1)), {})],
+)
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
     """target * (log(target) - input), reduced; "batchmean" divides the sum by the batch."""
     loss = F.exp(target) * (target - input) if log_target else F.xlogy(target, target) - target * input
@@ -260,8 +372,14 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
     return _reduced(loss, _mode(reduction, size_average, reduce))
 
 
-@composite(nn=True, oracle="lambda x, t: (numpy.exp(x) - t * x).mean()", samples=lambda t: [((t(3, 4), t(3, 4, low=0, high=4)), {})])
-def poisson_nll_loss(input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"):
+@composite(
+    nn=True,
+    oracle="lambda x, t: (numpy.exp(x) - t * x).mean()",
+    samples=lambda t: [((t(3, 4), t(3, 4, low=0, high=4)), {})],
+)
+def poisson_nll_loss(
+    input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"
+):
     """Negative log likelihood of a Poisson rate, reduced."""
     loss = F.exp(input) - target * input if log_input else input - target * F.log(input + eps)
     if full:
@@ -270,7 +388,12 @@ def poisson_nll_loss(input, target, log_input=True, full=False, size_average=Non
     return _reduced(loss, _mode(reduction, size_average, reduce))
 
 
-@composite(nn=True, function=False, oracle="lambda x, t, v: (0.5 * (numpy.log(v) + (x - t) ** 2 / v)).mean()", samples=lambda t: [((t(3, 4), t(3, 4), t(3, 4, low=0.5, high=2)), {})])
+@composite(
+    nn=True,
+    function=False,
+    oracle="lambda x, t, v: (0.5 * (numpy.log(v) + (x - t) ** 2 / v)).mean()",
+    samples=lambda t: [((t(3, 4), t(3, 4), t(3, 4, low=0.5, high=2)), {})],
+)
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
     """Negative log likelihood of a normal with mean input and variance var, reduced."""
     if var.dim() and var.dim() == input.dim() - 1 and tuple(var.shape) == tuple(input.shape[:-1]):
@@ -280,13 +403,22 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     return _reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, _mode(reduction, None, None))
 
 
-@composite(nn=True, oracle="lambda x, t: numpy.logaddexp(0, -t * x).mean()", samples=lambda t: [((t(3, 4), t(3, 4)), {})], function=False)
+@composite(
+    nn=True,
+    oracle="lambda x, t: numpy.logaddexp(0, -t * x).mean()",
+    samples=lambda t: [((t(3, 4), t(3, 4)), {})],
+    function=False,
+)
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """log(1 + exp(-target * input)), reduced."""
     return _reduced(-F.logsigmoid(target * input), _mode(reduction, size_average, reduce))
 
 
-@composite(nn=True, oracle="lambda a, b, t, margin=0: numpy.maximum(-t * (a - b) + margin, 0).mean()", samples=lambda t: [((t(4), t(4), t(4)), {"margin": 0.5})])
+@composite(
+    nn=True,
+    oracle="lambda a, b, t, margin=0: numpy.maximum(-t * (a - b) + margin, 0).mean()",
+    samples=lambda t: [((t(4), t(4), t(4)), {"margin": 0.5})],
+)
 def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
     """max(0, -target * (input1 - input2) + margin), reduced."""
     return _reduced(F.clamp_min(-target * (input1 - input2) + margin, 0), _mode(reduction, size_average, reduce))
@@ -299,8 +431,11 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
     return _reduced(loss, _mode(reduction, size_average, reduce))
 
 
-@composite(nn=True, samples=lambda t: [((t(3, 4), t(3, 4)), {}), ((t(3, 4), t(3, 4)), {"dim": 0})],
-           oracle="lambda a, b, dim=1: (a * b).sum(dim) / numpy.linalg.norm(a, 2, dim) / numpy.linalg.norm(b, 2, dim)")  # fmt: skip
+@composite(
+    nn=True,
+    samples=lambda t: [((t(3, 4), t(3, 4)), {}), ((t(3, 4), t(3, 4)), {"dim": 0})],
+    oracle="lambda a, b, dim=1: (a * b).sum(dim) / numpy.linalg.norm(a, 2, dim) / numpy.linalg.norm(b, 2, dim)",
+)
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """Cosine of the angle between vectors along a dimension."""
     a, b = F.clamp_min(F.norm(x1, 2, dim, True), eps), F.clamp_min(F.norm(x2, 2, dim, True), eps)
@@ -311,7 +446,9 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
 def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
     """1 - cos where target is 1, max(0, cos - margin) where it is -1; reduced."""
     cos = F.cosine_similarity(input1, input2, -1)
-    return _reduced(F._where(F.eq(target, 1), 1 - cos, F.clamp_min(cos - margin, 0)), _mode(reduction, size_average, reduce))
+    return _reduced(
+        F._where(F.eq(target, 1), 1 - cos, F.clamp_min(cos - margin, 0)), _mode(reduction, size_average, reduce)
+    )
 
 
 @composite(nn=True)
@@ -321,9 +458,14 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
 
 
 @composite(nn=True)
-def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean"):
+def triplet_margin_loss(
+    anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean"
+):
     """max(0, d(anchor, positive) - d(anchor, negative) + margin), reduced."""
     far = F.pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = F.minimum(far, F.pairwise_distance(positive, negative, p, eps))
-    return _reduced(F.clamp_min(F.pairwise_distance(anchor, positive, p, eps) - far + margin, 0), _mode(reduction, size_average, reduce))
+    return _reduced(
+        F.clamp_min(F.pairwise_distance(anchor, positive, p, eps) - far + margin, 0),
+        _mode(reduction, size_average, reduce),
+    )

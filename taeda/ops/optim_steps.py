@@ -1,4 +1,5 @@
-"""One step of each optimiser as a map operator with several outputs: a parameter and its state are read and written once.
+"""One step of each optimiser as a map operator with several outputs: a parameter and its state are read and written
+once.
 
 `_core.foreach_` runs such an operator over lists of tensors. `writes` says which operand each output is written to.
 `sign` is 1 to minimise and -1 to maximise.
@@ -13,15 +14,31 @@ from .table import OpDef, floating
 def _step(name, fn, tensors: str, numbers: str, writes: tuple[int, ...]):
     operands = tensors.split()
     params = ", ".join(f"Tensor {t}" for t in operands) + "".join(f", Number {n}" for n in numbers.split())
-    OpDef(name, "map", params, fn=fn, in_types="T" * len(operands) + "p" * len(numbers.split()), out_types="T" * len(writes), accepts=floating,
-          to_float=False, grad=False, traits={"writes": writes})  # fmt: skip
+    OpDef(
+        name,
+        "map",
+        params,
+        fn=fn,
+        in_types="T" * len(operands) + "p" * len(numbers.split()),
+        out_types="T" * len(writes),
+        accepts=floating,
+        to_float=False,
+        grad=False,
+        traits={"writes": writes},
+    )
 
 
 def _gradient(p, g, sign, decay):
     return g * sign + p * decay
 
 
-_step("_sgd_step", lambda p, g, sign, lr, decay: p - lr * _gradient(p, g, sign, decay), "param grad", "sign lr weight_decay", (0,))
+_step(
+    "_sgd_step",
+    lambda p, g, sign, lr, decay: p - lr * _gradient(p, g, sign, decay),
+    "param grad",
+    "sign lr weight_decay",
+    (0,),
+)
 
 
 def _momentum(p, g, m, sign, lr, decay, momentum, dampening):

@@ -9,7 +9,7 @@ from .scalar import isnan
 from .table import FAMILIES, OpDef, composite, numeric, pointwise
 
 
-# -- max pooling -----------------------------------------------------------------------------------------------------------
+# -- max pooling -------------------------------------------------------------------------------------------------------
 def _pick_max(*xs):
     """The largest of n operands and its number; the first at a tie, and NaN wins, as PyTorch's max_pool."""
     best, at = xs[0], cast(xs[0].eq(xs[0]), "i64") * 0
@@ -21,17 +21,40 @@ def _pick_max(*xs):
 
 def _pick_family(n: int) -> OpDef:
     params = ", ".join(f"Tensor x{k}" for k in range(n))
-    return OpDef(f"_pick_max.{n}", "map", params, fn=_pick_max, in_types="T" * n, out_types="Ti", accepts=numeric, to_float=False, grad=False)
+    return OpDef(
+        f"_pick_max.{n}",
+        "map",
+        params,
+        fn=_pick_max,
+        in_types="T" * n,
+        out_types="Ti",
+        accepts=numeric,
+        to_float=False,
+        grad=False,
+    )
 
 
 FAMILIES["_pick_max"] = _pick_family
 
-pointwise("_unpick", lambda g, k, number: select(k.eq(number), g, 0), types="Tii->T", params="Tensor g, Tensor k, Tensor number", method=False,
-          function=False, grad=(lambda g, x, k, number: select(k.eq(number), g, 0), None, None))  # fmt: skip
+pointwise(
+    "_unpick",
+    lambda g, k, number: select(k.eq(number), g, 0),
+    types="Tii->T",
+    params="Tensor g, Tensor k, Tensor number",
+    method=False,
+    function=False,
+    grad=(lambda g, x, k, number: select(k.eq(number), g, 0), None, None),
+)
 # Number of a window's element -> place in the plane; places in the padding are moved to the edge.
-pointwise("_pool_place", lambda k, top, left, width, dh, dw, rows, columns: _place(k, top, left, width, dh, dw, rows, columns), types="iiiiiiii->i",
-          params="Tensor k, Tensor top, Tensor left, Number width, Number dh, Number dw, Number rows, Number columns", grad=False, method=False,
-          function=False)  # fmt: skip
+pointwise(
+    "_pool_place",
+    lambda k, top, left, width, dh, dw, rows, columns: _place(k, top, left, width, dh, dw, rows, columns),
+    types="iiiiiiii->i",
+    params="Tensor k, Tensor top, Tensor left, Number width, Number dh, Number dw, Number rows, Number columns",
+    grad=False,
+    method=False,
+    function=False,
+)
 
 
 def _place(k, top, left, width, dh, dw, rows, columns):
@@ -46,7 +69,9 @@ def _out_size(size, k, s, p, d, ceil_mode):
     if not ceil_mode:
         return reach // s + 1
     out = -(-reach // s) + 1
-    return out - 1 if (out - 1) * s >= size + p else out  # the last window must start inside the input or its left padding
+    return (
+        out - 1 if (out - 1) * s >= size + p else out
+    )  # the last window must start inside the input or its left padding
 
 
 _MOST_PICKED = 32
@@ -57,21 +82,29 @@ def _slices(x, kernel, stride, dilation, out):
     views = []
     for i in range(kernel[0]):
         row = F.slice(x, 2, i * dilation[0], i * dilation[0] + stride[0] * (out[0] - 1) + 1, stride[0])
-        for j in range(kernel[1]):
-            views.append(F.slice(row, 3, j * dilation[1], j * dilation[1] + stride[1] * (out[1] - 1) + 1, stride[1]))
+        starts = (j * dilation[1] for j in range(kernel[1]))
+        views.extend(F.slice(row, 3, at, at + stride[1] * (out[1] - 1) + 1, stride[1]) for at in starts)
     return views
 
 
 def _pool_gradient(g, input_shape, out1, kernel, stride, padding, dilation, ceil_mode):
     n, c, h, w = input_shape
     oh, ow = g.shape[2], g.shape[3]
-    if stride == kernel and not any(padding) and not ceil_mode and all(d == 1 for d in dilation) and (h, w) == (oh * kernel[0], ow * kernel[1]):
+    if (
+        stride == kernel
+        and not any(padding)
+        and not ceil_mode
+        and all(d == 1 for d in dilation)
+        and (h, w) == (oh * kernel[0], ow * kernel[1])
+    ):
         # Windows tile the plane: each input element belongs to one, and one kernel over [.., oh, kh, ow, kw] writes it.
         k = F.reshape(out1, (n, c, oh, 1, ow, 1))
         number = F.reshape(F.arange(kernel[0] * kernel[1]), (kernel[0], 1, kernel[1]))
         return F.reshape(F._unpick(F.reshape(g, (n, c, oh, 1, ow, 1)), k, number), input_shape)
     place = _places(out1, input_shape, kernel, stride, padding, dilation)
-    flat = F.scatter_add(F.zeros((n, c, h * w), dtype=g.dtype), 2, F.reshape(place, (n, c, oh * ow)), F.reshape(g, (n, c, oh * ow)))
+    flat = F.scatter_add(
+        F.zeros((n, c, h * w), dtype=g.dtype), 2, F.reshape(place, (n, c, oh * ow)), F.reshape(g, (n, c, oh * ow))
+    )
     return F.reshape(flat, input_shape)
 
 
@@ -82,7 +115,11 @@ def _places(k, shape, kernel, stride, padding, dilation):
     return F._pool_place(k, top, left, kernel[1], dilation[0], dilation[1], shape[2], shape[3])
 
 
-@composite(params="Tensor input, int[] kernel, int[] stride, int[] padding, int[] dilation, bool ceil_mode", grad=_pool_gradient, function=False)
+@composite(
+    params="Tensor input, int[] kernel, int[] stride, int[] padding, int[] dilation, bool ceil_mode",
+    grad=_pool_gradient,
+    function=False,
+)
 def _max_pool(input, kernel, stride, padding, dilation, ceil_mode):
     """(values, number of the winning element in each window)."""
     out = [_out_size(input.shape[2 + d], kernel[d], stride[d], padding[d], dilation[d], ceil_mode) for d in range(2)]
@@ -106,16 +143,28 @@ def _pool_arguments(op, n, input, kernel_size, stride, padding, dilation):
     if input.dim() not in (n + 1, n + 2):
         raise RuntimeError(f"{op}(): expected {n + 1}D or {n + 2}D input, got {input.dim()}D")
     kernel = pair(kernel_size, "kernel_size", op, n)
-    stride = kernel if stride is None or (isinstance(stride, (tuple, list)) and not len(stride)) else pair(stride, "stride", op, n)
+    stride = (
+        kernel
+        if stride is None or (isinstance(stride, (tuple, list)) and not len(stride))
+        else pair(stride, "stride", op, n)
+    )
     padding, dilation = pair(padding, "padding", op, n), pair(dilation, "dilation", op, n)
     if any(k <= 0 for k in kernel) or any(s <= 0 for s in stride) or any(d <= 0 for d in dilation):
-        raise RuntimeError(f"{op}(): kernel size, stride and dilation should be greater than zero, got {kernel}, {stride}, {dilation}")
+        raise RuntimeError(
+            f"{op}(): kernel size, stride and dilation should be greater than zero, got {kernel}, {stride}, {dilation}"
+        )
     for k, p, d in zip(kernel, padding, dilation):
         if p < 0 or p > ((k - 1) * d + 1) // 2:
-            raise RuntimeError(f"{op}(): pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}")
+            raise RuntimeError(
+                f"{op}(): pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and "
+                f"dilation={d}"
+            )
     for size, k, p, d in zip(input.shape[-n:], kernel, padding, dilation):
         if isinstance(size, int) and size + 2 * p < d * (k - 1) + 1:
-            raise RuntimeError(f"{op}(): input size {list(input.shape[-n:])} is too small for kernel size {kernel}: the output would be empty")
+            raise RuntimeError(
+                f"{op}(): input size {list(input.shape[-n:])} is too small for kernel size {kernel}: the output "
+                "would be empty"
+            )
     return kernel, stride, padding, dilation
 
 
@@ -138,8 +187,12 @@ def _max_pool_forms(op, n, input, kernel_size, stride, padding, dilation, ceil_m
 
 
 def _pool2d_samples(t):
-    return [((t(2, 3, 6, 8), 2), {}), ((t(2, 3, 7, 7), 3), {"stride": 2, "padding": 1}), ((t(2, 7, 6), (3, 2)), {"stride": (1, 2), "ceil_mode": True}),
-            ((t(1, 2, 8, 8), 2), {"dilation": 2, "stride": 1})]  # fmt: skip
+    return [
+        ((t(2, 3, 6, 8), 2), {}),
+        ((t(2, 3, 7, 7), 3), {"stride": 2, "padding": 1}),
+        ((t(2, 7, 6), (3, 2)), {"stride": (1, 2), "ceil_mode": True}),
+        ((t(1, 2, 8, 8), 2), {"dilation": 2, "stride": 1}),
+    ]
 
 
 @composite(nn=True, function=True, samples=_pool2d_samples, oracle="oracles.max_pool2d")
@@ -148,13 +201,17 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     return _max_pool_forms("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-@composite(nn=True, samples=lambda t: [((t(2, 3, 8), 2), {}), ((t(2, 3, 7), 3), {"stride": 2, "padding": 1})], oracle="oracles.max_pool1d")
+@composite(
+    nn=True,
+    samples=lambda t: [((t(2, 3, 8), 2), {}), ((t(2, 3, 7), 3), {"stride": 2, "padding": 1})],
+    oracle="oracles.max_pool1d",
+)
 def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """The largest element of each window of a sequence."""
     return _max_pool_forms("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-# -- average pooling ----------------------------------------------------------------------------------------------------------
+# -- average pooling ---------------------------------------------------------------------------------------------------
 def _avg_pool(op, n, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor):
     kernel, stride, padding, _ = _pool_arguments(op, n, input, kernel_size, stride, padding, 1)
     first = input.dim() - n
@@ -171,7 +228,8 @@ def _avg_pool(op, n, input, kernel_size, stride, padding, ceil_mode, count_inclu
         return total / divisor
     if not any(padding) and not any(after):
         return total / product(kernel)
-    # Windows over an edge count only what is inside (count_include_pad: the padding too, but never what ceil_mode adds beyond it).
+    # Windows over an edge count only what is inside (count_include_pad: the padding too, but never what ceil_mode adds
+    # beyond it).
     count = None
     for d in range(n):
         margin = padding[d] if count_include_pad else 0
@@ -186,22 +244,32 @@ def _avg_pool(op, n, input, kernel_size, stride, padding, ceil_mode, count_inclu
 def _register_avg(n):
     name = f"avg_pool{n}d"
 
-    def avg_pool(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
+    def avg_pool(
+        input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+    ):
         return _avg_pool(name, n, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
     avg_pool.__name__ = avg_pool.__qualname__ = name
     avg_pool.__doc__ = f"Mean of each window of the last {n} dimension{'s' * (n > 1)}."
     size = (7, 6, 5)[:n]
-    composite(name, nn=True, function=n == 1, oracle=f"oracles.avg_pool({n})",
-              samples=lambda t: [((t(2, 3, *size), 2), {}), ((t(2, 3, *size), 3), {"stride": 2, "padding": 1}),
-                                 ((t(2, 3, *size), 3), {"stride": 2, "padding": 1, "count_include_pad": False})])(avg_pool)  # fmt: skip
+    composite(
+        name,
+        nn=True,
+        function=n == 1,
+        oracle=f"oracles.avg_pool({n})",
+        samples=lambda t: [
+            ((t(2, 3, *size), 2), {}),
+            ((t(2, 3, *size), 3), {"stride": 2, "padding": 1}),
+            ((t(2, 3, *size), 3), {"stride": 2, "padding": 1, "count_include_pad": False}),
+        ],
+    )(avg_pool)
 
 
 for _n in (1, 2, 3):
     _register_avg(_n)
 
 
-# -- adaptive pooling --------------------------------------------------------------------------------------------------------
+# -- adaptive pooling --------------------------------------------------------------------------------------------------
 def _adaptive(op, n, input, output_size, reduce_window):
     size = list(input.shape[-n:])
     target = [s if o is None else o for s, o in zip(size, pair(output_size, "output_size", op, n))]
@@ -215,7 +283,10 @@ def _adaptive(op, n, input, output_size, reduce_window):
             if reduce_window(F.zeros((1,)), 0).dim():  # windows keep their dimension: drop it
                 x = F.squeeze(x, dim + 1)
         else:
-            pieces = [reduce_window(F.slice(x, dim, k * size[d] // target[d], -(-((k + 1) * size[d]) // target[d]), 1), dim) for k in range(target[d])]
+            pieces = [
+                reduce_window(F.slice(x, dim, k * size[d] // target[d], -(-((k + 1) * size[d]) // target[d]), 1), dim)
+                for k in range(target[d])
+            ]
             x = F.cat(pieces, dim)
     return x
 
@@ -233,16 +304,23 @@ def _register_adaptive(n):
     for fn, kind in ((adaptive_avg, "avg"), (adaptive_max, "max")):
         name = f"adaptive_{kind}_pool{n}d"
         fn.__name__ = fn.__qualname__ = name
-        fn.__doc__ = f"{'Mean' if kind == 'avg' else 'Largest element'} of windows chosen so that the output has the given size."
-        composite(name, nn=True, function=n == 1, samples=lambda t: [((t(2, 3, *size), 1), {}), ((t(2, 3, *size), 3), {})],
-                  oracle=f"oracles.adaptive_pool({n}, numpy.{'mean' if kind == 'avg' else 'max'})")(fn)  # fmt: skip
+        fn.__doc__ = (
+            f"{'Mean' if kind == 'avg' else 'Largest element'} of windows chosen so that the output has the given size."
+        )
+        composite(
+            name,
+            nn=True,
+            function=n == 1,
+            samples=lambda t: [((t(2, 3, *size), 1), {}), ((t(2, 3, *size), 3), {})],
+            oracle=f"oracles.adaptive_pool({n}, numpy.{'mean' if kind == 'avg' else 'max'})",
+        )(fn)
 
 
 for _n in (1, 2, 3):
     _register_adaptive(_n)
 
 
-# -- padding ---------------------------------------------------------------------------------------------------------------
+# -- padding -----------------------------------------------------------------------------------------------------------
 def _crop(g, pad):
     for k in range(len(pad) // 2):
         d = g.dim() - 1 - k
@@ -267,33 +345,57 @@ def _mirror(n, before, after, mode, op):
     """Source index of every padded place."""
     if mode == "reflect":
         if before >= n or after >= n:
-            raise RuntimeError(f"Padding size should be less than the corresponding input dimension, but got: padding ({before}, {after}) at a dimension of size {n}")
+            raise RuntimeError(
+                f"Padding size should be less than the corresponding input dimension, but got: padding ({before}, "
+                f"{after}) at a dimension of size {n}"
+            )
         return [*range(before, 0, -1), *range(n), *range(n - 2, n - 2 - after, -1)]
     if n == 0:
         raise RuntimeError(f"{op}(): mode {mode!r} needs at least one element in each padded dimension")
     if mode == "replicate":
         return [0] * before + list(range(n)) + [n - 1] * after
     if before > n or after > n:
-        raise RuntimeError(f"Padding value causes wrapping around more than once: padding ({before}, {after}) at a dimension of size {n}")
+        raise RuntimeError(
+            f"Padding value causes wrapping around more than once: padding ({before}, {after}) at a dimension of "
+            f"size {n}"
+        )
     return [*range(n - before, n), *range(n), *range(after)]
 
 
-@composite(nn=True, function=False, oracle="oracles.pad",
-           samples=lambda t: [((t(3, 4), (1, 2)), {}), ((t(2, 3, 4), (1, 2, 0, 1)), {"value": 0.5}), ((t(3, 4), (-1, 2)), {}), ((t(2, 3, 4), (2, 1)), {"mode": "reflect"}),
-                              ((t(1, 2, 3, 4), (2, 1, 1, 0)), {"mode": "replicate"}), ((t(2, 3, 4), (2, 1)), {"mode": "circular"})])  # fmt: skip
+@composite(
+    nn=True,
+    function=False,
+    oracle="oracles.pad",
+    samples=lambda t: [
+        ((t(3, 4), (1, 2)), {}),
+        ((t(2, 3, 4), (1, 2, 0, 1)), {"value": 0.5}),
+        ((t(3, 4), (-1, 2)), {}),
+        ((t(2, 3, 4), (2, 1)), {"mode": "reflect"}),
+        ((t(1, 2, 3, 4), (2, 1, 1, 0)), {"mode": "replicate"}),
+        ((t(2, 3, 4), (2, 1)), {"mode": "circular"}),
+    ],
+)
 def pad(input, pad, mode="constant", value=None):
-    """Padded at both ends of the last dimensions: (left, right, top, bottom, ...). mode: constant, reflect, replicate or circular."""
+    """Padded at both ends of the last dimensions: (left, right, top, bottom, ...). mode: constant, reflect, replicate
+    or circular.
+    """
     pad = list(pad)
     if len(pad) % 2:
         raise RuntimeError(f"Padding length must be divisible by 2, got {len(pad)}")
     if len(pad) // 2 > input.dim():
-        raise RuntimeError(f"Padding length should be less than or equal to two times the input dimension but got padding length {len(pad)} and input of dimension {input.dim()}")
+        raise RuntimeError(
+            "Padding length should be less than or equal to two times the input dimension but got padding length "
+            f"{len(pad)} and input of dimension {input.dim()}"
+        )
     for k in range(len(pad) // 2):  # negative padding cuts
         before, after = pad[2 * k : 2 * k + 2]
         if before < 0 or after < 0:
             d = input.dim() - 1 - k
             if input.shape[d] + min(before, 0) + min(after, 0) < 0:
-                raise RuntimeError(f"pad(): padding ({before}, {after}) leaves a negative size in dimension {d} of size {input.shape[d]}")
+                raise RuntimeError(
+                    f"pad(): padding ({before}, {after}) leaves a negative size in dimension {d} of size "
+                    f"{input.shape[d]}"
+                )
             input = F.slice(input, d, -min(before, 0), input.shape[d] + min(after, 0), 1)
             pad[2 * k : 2 * k + 2] = max(before, 0), max(after, 0)
     if mode == "constant":
@@ -303,11 +405,13 @@ def pad(input, pad, mode="constant", value=None):
     for k in range(len(pad) // 2):
         d = input.dim() - 1 - k
         if pad[2 * k] or pad[2 * k + 1]:
-            input = F.index_select(input, d, F.tensor(_mirror(input.shape[d], pad[2 * k], pad[2 * k + 1], mode, "pad"), dtype=F.int64))
+            input = F.index_select(
+                input, d, F.tensor(_mirror(input.shape[d], pad[2 * k], pad[2 * k + 1], mode, "pad"), dtype=F.int64)
+            )
     return input
 
 
-# -- resizing ---------------------------------------------------------------------------------------------------------------
+# -- resizing ----------------------------------------------------------------------------------------------------------
 def _linear_weights(size, out, scale, align_corners):
     """Lower index, upper index and weight of the upper one for each output place."""
     at = F.arange(out, dtype=F.float64)
@@ -319,11 +423,31 @@ def _linear_weights(size, out, scale, align_corners):
     return low, F.clamp_max(low + 1, size - 1), at - F.cast(low, F.float64)
 
 
-@composite(nn=True, function=False, aliases=("upsample",), oracle="oracles.interpolate",
-           samples=lambda t: [((t(1, 2, 3, 4),), {"scale_factor": 2}), ((t(1, 2, 4, 4), (2, 6)), {"mode": "nearest"}), ((t(1, 2, 4),), {"scale_factor": 2, "mode": "linear"}),
-                              ((t(1, 2, 3, 4), (5, 7)), {"mode": "bilinear"}), ((t(1, 2, 3, 4), (5, 7)), {"mode": "bilinear", "align_corners": True})])  # fmt: skip
-def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None, antialias=False):
-    """Resized over the dimensions after the channels; mode nearest, nearest-exact, linear, bilinear, trilinear or area."""
+@composite(
+    nn=True,
+    function=False,
+    aliases=("upsample",),
+    oracle="oracles.interpolate",
+    samples=lambda t: [
+        ((t(1, 2, 3, 4),), {"scale_factor": 2}),
+        ((t(1, 2, 4, 4), (2, 6)), {"mode": "nearest"}),
+        ((t(1, 2, 4),), {"scale_factor": 2, "mode": "linear"}),
+        ((t(1, 2, 3, 4), (5, 7)), {"mode": "bilinear"}),
+        ((t(1, 2, 3, 4), (5, 7)), {"mode": "bilinear", "align_corners": True}),
+    ],
+)
+def interpolate(
+    input,
+    size=None,
+    scale_factor=None,
+    mode="nearest",
+    align_corners=None,
+    recompute_scale_factor=None,
+    antialias=False,
+):
+    """Resized over the dimensions after the channels; mode nearest, nearest-exact, linear, bilinear, trilinear or
+    area.
+    """
     n = input.dim() - 2
     if (size is None) == (scale_factor is None):
         raise ValueError("only one of size or scale_factor should be defined, and one must be")
@@ -358,14 +482,22 @@ def pixel_shuffle(input, upscale_factor):
     r = upscale_factor
     *lead, c, h, w = input.shape
     if c % (r * r):
-        raise RuntimeError(f"pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, but got {c} and {r}")
+        raise RuntimeError(
+            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of "
+            f"upscale_factor, but got {c} and {r}"
+        )
     x = F.reshape(input, (*lead, c // (r * r), r, r, h, w))
     n = len(lead)
     return F.reshape(F.permute(x, [*range(n), n, n + 3, n + 1, n + 4, n + 2]), (*lead, c // (r * r), h * r, w * r))
 
 
-# -- unfolding to columns ---------------------------------------------------------------------------------------------------
-@composite("_unfold_columns", function=False, samples=lambda t: [((t(2, 3, 5, 6), (2, 3)), {"padding": 1, "stride": 2})], oracle="oracles.unfold_columns")
+# -- unfolding to columns ----------------------------------------------------------------------------------------------
+@composite(
+    "_unfold_columns",
+    function=False,
+    samples=lambda t: [((t(2, 3, 5, 6), (2, 3)), {"padding": 1, "stride": 2})],
+    oracle="oracles.unfold_columns",
+)
 def _unfold_columns(input, kernel_size, dilation=1, padding=0, stride=1):
     """Sliding blocks of [N, C, H, W] as columns [N, C*kh*kw, L]."""
     from .convolution import _pad_zeros, _windows

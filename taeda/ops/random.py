@@ -18,17 +18,41 @@ def _unit(seed, offset, at, dtype="f32"):
     return uniform(seed, offset + at, dtype)
 
 
-# The generate formulas do not know the storage dtype: half types, which would round values just below 1 up to 1, go through _rand_coarse.
-generate("_rand32", lambda at, seed, offset, low, span: _unit(seed, offset, at) * cast(span, "f32") + cast(low, "f32"),
-         _RANDOM.format("Number low, Number span, "), types="iidd")  # fmt: skip
-generate("_rand64", lambda at, seed, offset, low, span: _unit(seed, offset, at, "f64") * span + low, _RANDOM.format("Number low, Number span, "),
-         types="iidd")  # fmt: skip
-generate("_rand_coarse", lambda at, seed, offset, low, span, levels: floor(_unit(seed, offset, at) * cast(levels, "f32")) / cast(levels, "f32")
-         * cast(span, "f32") + cast(low, "f32"), _RANDOM.format("Number low, Number span, Number levels, "), types="iiddd")  # fmt: skip
-generate("_randn32", lambda at, seed, offset, mean, std: normal(seed, offset + at, "f32") * cast(std, "f32") + cast(mean, "f32"),
-         _RANDOM.format("Number mean, Number std, "), types="iidd")  # fmt: skip
-generate("_randn64", lambda at, seed, offset, mean, std: normal(seed, offset + at, "f64") * std + mean, _RANDOM.format("Number mean, Number std, "),
-         types="iidd")  # fmt: skip
+# The generate formulas do not know the storage dtype: half types, which would round values just below 1 up to 1, go
+# through _rand_coarse.
+generate(
+    "_rand32",
+    lambda at, seed, offset, low, span: _unit(seed, offset, at) * cast(span, "f32") + cast(low, "f32"),
+    _RANDOM.format("Number low, Number span, "),
+    types="iidd",
+)
+generate(
+    "_rand64",
+    lambda at, seed, offset, low, span: _unit(seed, offset, at, "f64") * span + low,
+    _RANDOM.format("Number low, Number span, "),
+    types="iidd",
+)
+generate(
+    "_rand_coarse",
+    lambda at, seed, offset, low, span, levels: (
+        floor(_unit(seed, offset, at) * cast(levels, "f32")) / cast(levels, "f32") * cast(span, "f32")
+        + cast(low, "f32")
+    ),
+    _RANDOM.format("Number low, Number span, Number levels, "),
+    types="iiddd",
+)
+generate(
+    "_randn32",
+    lambda at, seed, offset, mean, std: normal(seed, offset + at, "f32") * cast(std, "f32") + cast(mean, "f32"),
+    _RANDOM.format("Number mean, Number std, "),
+    types="iidd",
+)
+generate(
+    "_randn64",
+    lambda at, seed, offset, mean, std: normal(seed, offset + at, "f64") * std + mean,
+    _RANDOM.format("Number mean, Number std, "),
+    types="iidd",
+)
 
 
 def _integer(at, seed, offset, low, span):
@@ -105,7 +129,9 @@ def _integers(low, high, size, dtype, op, generator=None):
 
 
 @composite()
-def randint(low, high=None, size=None, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False):
+def randint(
+    low, high=None, size=None, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False
+):
     """Uniform integers in [low, high); randint(high, size) starts at 0."""
     if size is None and isinstance(high, (tuple, list)):
         low, high, size = 0, low, high
@@ -118,14 +144,25 @@ def randint(low, high=None, size=None, *, generator=None, out=None, dtype=None, 
 
 
 @composite()
-def randint_like(input, low, high=None, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+def randint_like(
+    input, low, high=None, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
+):
     """randint() of the input's shape and dtype."""
     low, high = (0, low) if high is None else (low, high)
-    return finish(_integers(low, high, input.shape, dtype or input.dtype, "randint_like"), "randint_like", None, device, layout, requires_grad)
+    return finish(
+        _integers(low, high, input.shape, dtype or input.dtype, "randint_like"),
+        "randint_like",
+        None,
+        device,
+        layout,
+        requires_grad,
+    )
 
 
 @composite()
-def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def randperm(
+    n, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+):
     """A random permutation of 0 .. n-1."""
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
@@ -134,7 +171,9 @@ def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=Non
 
 
 @composite("normal")
-def normal_values(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, device=None, layout=None, requires_grad=False):
+def normal_values(
+    mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, device=None, layout=None, requires_grad=False
+):
     """Normal numbers; mean and std may be tensors."""
     tensors = [x for x in (mean, std) if isinstance(x, F.Tensor)]
     if not tensors:
@@ -145,7 +184,7 @@ def normal_values(mean, std=1.0, size=None, *, generator=None, out=None, dtype=N
     return finish(result, "normal", out, device, layout, requires_grad)
 
 
-# -- in place ----------------------------------------------------------------------------------------------------------------
+# -- in place ----------------------------------------------------------------------------------------------------------
 def _in_place(name, doc):
     def register(make):
         def method(self, *args, generator=None, **kwargs):
@@ -163,7 +202,10 @@ def _in_place(name, doc):
 @_in_place("uniform_", "Uniform in [from, to).")
 def _uniform_(self, generator, *args, **kwargs):
     low, high = (*args, *(0.0, 1.0)[len(args) :])
-    low, high = kwargs.get("from", low), kwargs.get("to", high)  # `from` is a keyword of Python: only reachable through **
+    low, high = (
+        kwargs.get("from", low),
+        kwargs.get("to", high),
+    )  # `from` is a keyword of Python: only reachable through **
     if low > high:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}")
     return _uniform(self.shape, self.dtype, low, high, generator)
@@ -194,8 +236,13 @@ def _random_(self, generator, low=None, high=None):
     if high is None:
         low, high = 0, low
     if high is None:
-        high = 2 if self.dtype is F.bool else 1 << {F.float16: 11, F.bfloat16: 8, F.float32: 24, F.float64: 53}[self.dtype] \
-            if self.dtype.is_floating_point else F.iinfo(self.dtype).max  # fmt: skip
+        high = (
+            2
+            if self.dtype is F.bool
+            else 1 << {F.float16: 11, F.bfloat16: 8, F.float32: 24, F.float64: 53}[self.dtype]
+            if self.dtype.is_floating_point
+            else F.iinfo(self.dtype).max
+        )
     return _integers(low or 0, high, self.shape, self.dtype, "random_", generator)
 
 
@@ -206,9 +253,17 @@ def _bernoulli_(self, generator, p=0.5):
     return F.bernoulli(F.expand(p, self.shape), generator=generator)
 
 
-# -- draws ---------------------------------------------------------------------------------------------------------------
-pointwise("_bernoulli", lambda p, seed, offset: select(uniform(seed, offset + index(), p.dtype) < p, E.const(1, p.dtype), 0), types="Tii->T",
-          params="Tensor input, Number seed, Number offset", grad=False, accepts=floating, method=False, function=False)  # fmt: skip
+# -- draws -------------------------------------------------------------------------------------------------------------
+pointwise(
+    "_bernoulli",
+    lambda p, seed, offset: select(uniform(seed, offset + index(), p.dtype) < p, E.const(1, p.dtype), 0),
+    types="Tii->T",
+    params="Tensor input, Number seed, Number offset",
+    grad=False,
+    accepts=floating,
+    method=False,
+    function=False,
+)
 
 
 @composite(method=True, out=True)
@@ -224,7 +279,9 @@ def bernoulli(input, p=None, *, generator=None):
 
 @composite(method=True, out=True)
 def multinomial(input, num_samples, replacement=False, *, generator=None):
-    """Indices drawn from each row of weights. Exponential races: argmin of noise / weight has exactly these probabilities."""
+    """Indices drawn from each row of weights. Exponential races: argmin of noise / weight has exactly these
+    probabilities.
+    """
     if input.dim() not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if not input.is_floating_point():
@@ -251,10 +308,24 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
 
 
 # The mask is a function of (seed, counter): the backward pass computes it again instead of keeping it.
-pointwise("_dropout", lambda x, seed, offset, p, scale: select(uniform(seed, offset + index(), "f32") >= cast(p, "f32"), x * scale, 0),
-          types="Tiipp->T", params="Tensor input, Number seed, Number offset, Number p, Number scale", accepts=floating, method=False, function=False,
-          grad=(lambda g, x, seed, offset, p, scale: select(uniform(seed, offset + index(), "f32") >= cast(p, "f32"), g * scale, 0),
-                None, None, None, None))  # fmt: skip
+pointwise(
+    "_dropout",
+    lambda x, seed, offset, p, scale: select(uniform(seed, offset + index(), "f32") >= cast(p, "f32"), x * scale, 0),
+    types="Tiipp->T",
+    params="Tensor input, Number seed, Number offset, Number p, Number scale",
+    accepts=floating,
+    method=False,
+    function=False,
+    grad=(
+        lambda g, x, seed, offset, p, scale: select(
+            uniform(seed, offset + index(), "f32") >= cast(p, "f32"), g * scale, 0
+        ),
+        None,
+        None,
+        None,
+        None,
+    ),
+)
 
 
 @composite(nn=True)

@@ -9,7 +9,14 @@ from .table import composite, floating, numeric, pointwise, reduce_op, scan_op
 
 
 def _samples(t):
-    return [((t(3, 4),), {}), ((t(3, 4), 1), {}), ((t(2, 3, 4), (0, 2)), {"keepdim": True}), ((t(2, 3, 4), -2), {}), ((t(),), {}), ((t(2, 3, 4), 0), {})]
+    return [
+        ((t(3, 4),), {}),
+        ((t(3, 4), 1), {}),
+        ((t(2, 3, 4), (0, 2)), {"keepdim": True}),
+        ((t(2, 3, 4), -2), {}),
+        ((t(),), {}),
+        ((t(2, 3, 4), 0), {}),
+    ]
 
 
 def _sum_gradient(g, input_shape, dim, keepdim, input_dtype):
@@ -17,8 +24,16 @@ def _sum_gradient(g, input_shape, dim, keepdim, input_dtype):
     return g if g.dtype is input_dtype else F.cast(g, input_dtype)
 
 
-reduce_op("sum", "sum", out="acc", grad=_sum_gradient, role="sum", samples=_samples, oracle="lambda x, dim=None, keepdim=False: x.sum(dim, keepdims=keepdim)",
-          doc="Sum over dimensions (default: all).")  # fmt: skip
+reduce_op(
+    "sum",
+    "sum",
+    out="acc",
+    grad=_sum_gradient,
+    role="sum",
+    samples=_samples,
+    oracle="lambda x, dim=None, keepdim=False: x.sum(dim, keepdims=keepdim)",
+    doc="Sum over dimensions (default: all).",
+)
 
 
 def _prod_gradient(g, input, out, dim, keepdim):
@@ -38,8 +53,11 @@ def _prod_gradient(g, input, out, dim, keepdim):
 reduce_op("_prod", "prod", out="acc", grad=_prod_gradient, method=False, function=False)
 
 
-@composite(method=True, samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 1), {}), ((t(2, 3), 0), {"keepdim": True})],
-           oracle="lambda x, dim=None, keepdim=False: x.prod(dim, keepdims=keepdim)")  # fmt: skip
+@composite(
+    method=True,
+    samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 1), {}), ((t(2, 3), 0), {"keepdim": True})],
+    oracle="lambda x, dim=None, keepdim=False: x.prod(dim, keepdims=keepdim)",
+)
 def prod(input, dim=None, keepdim=False, *, dtype=None):
     """Product over one dimension (default: all)."""
     return F._prod(input, dim, keepdim, dtype=dtype)
@@ -54,33 +72,96 @@ def _extreme_gradient(g, input, out, dim, keepdim):
 
 pointwise("_same", lambda a, b: a.eq(b) | (isnan(a) & isnan(b)), types="TT->b", method=False, function=False)
 for _name, _kind in (("amax", "max"), ("amin", "min")):
-    reduce_op(_name, _kind, grad=_extreme_gradient, samples=_samples,
-              oracle=f"lambda x, dim=None, keepdim=False: x.{_kind}(dim, keepdims=keepdim)", doc=f"The {_kind}imum over dimensions.")  # fmt: skip
-    reduce_op(f"arg{_kind}", f"arg{_kind}", out="i", single=True, grad=False, accepts=numeric,
-              samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 1), {}), ((t(2, 3, 4), 0), {"keepdim": True}), ((t(2, 3, 4), -2), {})],
-              oracle=f"lambda x, dim=None, keepdim=False: numpy.arg{_kind}(x, dim, keepdims=keepdim)",
-              doc=f"Index of the first {_kind}imum.")  # fmt: skip
-reduce_op("any", "any", pre=lambda x: cast(x, "b1"), out="b", grad=False, samples=_samples, oracle="lambda x, dim=None, keepdim=False: x.astype(bool).any(dim, keepdims=keepdim)",
-          doc="Whether any element is nonzero.")  # fmt: skip
-reduce_op("all", "all", pre=lambda x: cast(x, "b1"), out="b", grad=False, samples=_samples, oracle="lambda x, dim=None, keepdim=False: x.astype(bool).all(dim, keepdims=keepdim)",
-          doc="Whether every element is nonzero.")  # fmt: skip
-reduce_op("_count_nonzero", "sum", pre=lambda x: cast(cast(x, "b1"), "i64"), out="i", grad=False, method=False, function=False)
-reduce_op("_sum_squares", "sum", pre=lambda x: x * x, out="acc", accepts=floating, method=False, function=False,
-          grad=lambda g, input, dim, keepdim: unreduce(g, input.shape, dim, keepdim) * (input * 2))  # fmt: skip
-reduce_op("_sum_abs", "sum", pre=lambda x: abs(x), out="acc", accepts=floating, method=False, function=False,
-          grad=lambda g, input, dim, keepdim: unreduce(g, input.shape, dim, keepdim) * F.sign(input))  # fmt: skip
-reduce_op("_max_abs", "max", pre=lambda x: abs(x), accepts=floating, method=False, function=False,
-          grad=lambda g, input, out, dim, keepdim: _extreme_gradient(g, F.abs(input), out, dim, keepdim) * F.sign(input))  # fmt: skip
+    reduce_op(
+        _name,
+        _kind,
+        grad=_extreme_gradient,
+        samples=_samples,
+        oracle=f"lambda x, dim=None, keepdim=False: x.{_kind}(dim, keepdims=keepdim)",
+        doc=f"The {_kind}imum over dimensions.",
+    )
+    reduce_op(
+        f"arg{_kind}",
+        f"arg{_kind}",
+        out="i",
+        single=True,
+        grad=False,
+        accepts=numeric,
+        samples=lambda t: [
+            ((t(3, 4),), {}),
+            ((t(3, 4), 1), {}),
+            ((t(2, 3, 4), 0), {"keepdim": True}),
+            ((t(2, 3, 4), -2), {}),
+        ],
+        oracle=f"lambda x, dim=None, keepdim=False: numpy.arg{_kind}(x, dim, keepdims=keepdim)",
+        doc=f"Index of the first {_kind}imum.",
+    )
+reduce_op(
+    "any",
+    "any",
+    pre=lambda x: cast(x, "b1"),
+    out="b",
+    grad=False,
+    samples=_samples,
+    oracle="lambda x, dim=None, keepdim=False: x.astype(bool).any(dim, keepdims=keepdim)",
+    doc="Whether any element is nonzero.",
+)
+reduce_op(
+    "all",
+    "all",
+    pre=lambda x: cast(x, "b1"),
+    out="b",
+    grad=False,
+    samples=_samples,
+    oracle="lambda x, dim=None, keepdim=False: x.astype(bool).all(dim, keepdims=keepdim)",
+    doc="Whether every element is nonzero.",
+)
+reduce_op(
+    "_count_nonzero", "sum", pre=lambda x: cast(cast(x, "b1"), "i64"), out="i", grad=False, method=False, function=False
+)
+reduce_op(
+    "_sum_squares",
+    "sum",
+    pre=lambda x: x * x,
+    out="acc",
+    accepts=floating,
+    method=False,
+    function=False,
+    grad=lambda g, input, dim, keepdim: unreduce(g, input.shape, dim, keepdim) * (input * 2),
+)
+reduce_op(
+    "_sum_abs",
+    "sum",
+    pre=lambda x: abs(x),
+    out="acc",
+    accepts=floating,
+    method=False,
+    function=False,
+    grad=lambda g, input, dim, keepdim: unreduce(g, input.shape, dim, keepdim) * F.sign(input),
+)
+reduce_op(
+    "_max_abs",
+    "max",
+    pre=lambda x: abs(x),
+    accepts=floating,
+    method=False,
+    function=False,
+    grad=lambda g, input, out, dim, keepdim: _extreme_gradient(g, F.abs(input), out, dim, keepdim) * F.sign(input),
+)
 
 
-@composite(method=True, opcheck=False, samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 1), {}), ((t(3, 4), (0, 1)), {})],
-           oracle="lambda x, dim=None: numpy.count_nonzero(x, dim)")  # fmt: skip
+@composite(
+    method=True,
+    opcheck=False,
+    samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 1), {}), ((t(3, 4), (0, 1)), {})],
+    oracle="lambda x, dim=None: numpy.count_nonzero(x, dim)",
+)
 def count_nonzero(input, dim=None):
     """Number of nonzero elements."""
     return F._count_nonzero(input, dim)
 
 
-# -- max and min in their three forms ----------------------------------------------------------------------------------------
+# -- max and min in their three forms ----------------------------------------------------------------------------------
 def _extreme_form(op, input, dim, keepdim, out):
     index = getattr(F, f"arg{op}")(input, dim, True)
     values = F.gather(input, dim, index) if input.dim() else F.clone(input)
@@ -98,14 +179,23 @@ def _three_forms(op, binary):
             return F.write_out(op, getattr(F, binary)(input, other), out)
         if dim is None:
             if input.numel() == 0:
-                raise RuntimeError(f"{op}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+                raise RuntimeError(
+                    f"{op}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
+                    "dim with the 'dim' argument."
+                )
             return F.write_out(op, getattr(F, f"a{op}")(input), out)
         return _extreme_form(op, input, dim, keepdim, out)
 
     form.__name__ = form.__qualname__ = op
-    form.__doc__ = f"The {op}imum of all elements; with dim, (values, indices) along it; with a tensor, element by element."
-    composite(op, method=True, samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), t(4)), {})],
-              oracle=f"lambda x, y=None: numpy.{op}(x) if y is None else numpy.{binary}(x, y)")(form)  # fmt: skip
+    form.__doc__ = (
+        f"The {op}imum of all elements; with dim, (values, indices) along it; with a tensor, element by element."
+    )
+    composite(
+        op,
+        method=True,
+        samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), t(4)), {})],
+        oracle=f"lambda x, y=None: numpy.{op}(x) if y is None else numpy.{binary}(x, y)",
+    )(form)
 
 
 _three_forms("max", "maximum")
@@ -118,30 +208,45 @@ def aminmax(input, *, dim=None, keepdim=False):
     return F.result_pair("aminmax", F.amin(input, dim, keepdim), F.amax(input, dim, keepdim))
 
 
-# -- means and moments ---------------------------------------------------------------------------------------------------
+# -- means and moments -------------------------------------------------------------------------------------------------
 def _wide(dtype):
     return F.float32 if dtype is F.float16 or dtype is F.bfloat16 else dtype
 
 
-@composite(method=True, out=True, samples=_samples, oracle="lambda x, dim=None, keepdim=False: x.mean(dim, keepdims=keepdim)")
+@composite(
+    method=True, out=True, samples=_samples, oracle="lambda x, dim=None, keepdim=False: x.mean(dim, keepdims=keepdim)"
+)
 def mean(input, dim=None, keepdim=False, *, dtype=None):
     """Arithmetic mean over dimensions (default: all)."""
     target = input.dtype if dtype is None else dtype
     if not target.is_floating_point:
         what = "Input dtype" if dtype is None else "Optional dtype"
-        raise RuntimeError(f"mean(): could not infer output dtype. {what} must be either a floating point or complex dtype. Got: {target}")
+        raise RuntimeError(
+            f"mean(): could not infer output dtype. {what} must be either a floating point or complex dtype. Got: "
+            f"{target}"
+        )
     wide = _wide(target)
     result = F.sum(input, dim, keepdim, dtype=wide) / reduced_count(input.shape, dim)
     return result if wide is target else F.cast(result, target)
 
 
-@composite(method=True, out=True, samples=_samples, oracle="lambda x, dim=None, keepdim=False: numpy.nansum(x, dim, keepdims=keepdim)")
+@composite(
+    method=True,
+    out=True,
+    samples=_samples,
+    oracle="lambda x, dim=None, keepdim=False: numpy.nansum(x, dim, keepdims=keepdim)",
+)
 def nansum(input, dim=None, keepdim=False, *, dtype=None):
     """Sum that counts NaN as zero."""
     return F.sum(F._where(F.isnan(input), 0, input), dim, keepdim, dtype=dtype)
 
 
-@composite(method=True, out=True, samples=_samples, oracle="lambda x, dim=None, keepdim=False: numpy.nanmean(x, dim, keepdims=keepdim)")
+@composite(
+    method=True,
+    out=True,
+    samples=_samples,
+    oracle="lambda x, dim=None, keepdim=False: numpy.nanmean(x, dim, keepdims=keepdim)",
+)
 def nanmean(input, dim=None, keepdim=False, *, dtype=None):
     """Mean of the elements that are not NaN."""
     count = F.sum(F.logical_not(F.isnan(input)), dim, keepdim)
@@ -167,16 +272,31 @@ def _variance(input, dim, unbiased, correction, keepdim, op):
 
 
 def _moment_samples(t):
-    return [((t(3, 4),), {}), ((t(3, 4), 1), {}), ((t(2, 3, 4), (0, 2)), {"keepdim": True}), ((t(3, 4), 0), {"correction": 0})]
+    return [
+        ((t(3, 4),), {}),
+        ((t(3, 4), 1), {}),
+        ((t(2, 3, 4), (0, 2)), {"keepdim": True}),
+        ((t(3, 4), 0), {"correction": 0}),
+    ]
 
 
-@composite(method=True, out=True, samples=_moment_samples, oracle="lambda x, dim=None, correction=1, keepdim=False: x.var(dim, ddof=correction, keepdims=keepdim)")
+@composite(
+    method=True,
+    out=True,
+    samples=_moment_samples,
+    oracle="lambda x, dim=None, correction=1, keepdim=False: x.var(dim, ddof=correction, keepdims=keepdim)",
+)
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Variance over dimensions, with Bessel's correction unless `correction` says otherwise."""
     return F.cast(_variance(input, dim, unbiased, correction, keepdim, "var")[1], input.dtype)
 
 
-@composite(method=True, out=True, samples=_moment_samples, oracle="lambda x, dim=None, correction=1, keepdim=False: x.std(dim, ddof=correction, keepdims=keepdim)")
+@composite(
+    method=True,
+    out=True,
+    samples=_moment_samples,
+    oracle="lambda x, dim=None, correction=1, keepdim=False: x.std(dim, ddof=correction, keepdims=keepdim)",
+)
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Standard deviation over dimensions."""
     return F.cast(F.sqrt(_variance(input, dim, unbiased, correction, keepdim, "std")[1]), input.dtype)
@@ -201,13 +321,23 @@ def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     return _with_mean("std_mean", input, dim, unbiased, keepdim, correction)
 
 
-# -- norms -----------------------------------------------------------------------------------------------------------------
+# -- norms -------------------------------------------------------------------------------------------------------------
 # The slope of sqrt at 0 is infinite; a norm's is taken as 0 there, as PyTorch does.
-pointwise("_norm_root", sqrt, grad=lambda g, x, y: select(y.eq(0), 0, g / (y * 2)), accepts=floating, method=False, function=False)
+pointwise(
+    "_norm_root",
+    sqrt,
+    grad=lambda g, x, y: select(y.eq(0), 0, g / (y * 2)),
+    accepts=floating,
+    method=False,
+    function=False,
+)
 
 
-@composite(method=True, samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 1), {}), ((t(3, 4), float("inf"), 1), {}), ((t(3, 4), 3, 1), {})],
-           oracle="lambda x, p=2, dim=None: numpy.linalg.norm(x.reshape(-1) if dim is None else x, p, dim)")  # fmt: skip
+@composite(
+    method=True,
+    samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 1), {}), ((t(3, 4), float("inf"), 1), {}), ((t(3, 4), 3, 1), {})],
+    oracle="lambda x, p=2, dim=None: numpy.linalg.norm(x.reshape(-1) if dim is None else x, p, dim)",
+)
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     """p-norm over dimensions (default: all)."""
     if dtype is not None:
@@ -240,20 +370,36 @@ def dist(input, other, p=2):
     return F.norm(input - other, p)
 
 
-@composite(nn=True, samples=lambda t: [((t(3, 4),), {}), ((t(3, 4),), {"dim": 0})], function=False,
-           oracle="lambda x, dim=1: x / numpy.maximum(numpy.linalg.norm(x, 2, dim, keepdims=True), 1e-12)")  # fmt: skip
+@composite(
+    nn=True,
+    samples=lambda t: [((t(3, 4),), {}), ((t(3, 4),), {"dim": 0})],
+    function=False,
+    oracle="lambda x, dim=1: x / numpy.maximum(numpy.linalg.norm(x, 2, dim, keepdims=True), 1e-12)",
+)
 def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
     """input divided by its p-norm along a dimension."""
     return F.write_out("normalize", input / F.clamp_min(F.norm(input, p, dim, True), eps), out)
 
 
-# -- log-sum-exp -------------------------------------------------------------------------------------------------------------
-reduce_op("_sum_exp", "sum", pre=lambda x: exp(x), out="acc", accepts=floating, method=False, function=False,
-          grad=lambda g, input, dim, keepdim: unreduce(g, input.shape, dim, keepdim) * F.exp(input))  # fmt: skip
+# -- log-sum-exp -------------------------------------------------------------------------------------------------------
+reduce_op(
+    "_sum_exp",
+    "sum",
+    pre=lambda x: exp(x),
+    out="acc",
+    accepts=floating,
+    method=False,
+    function=False,
+    grad=lambda g, input, dim, keepdim: unreduce(g, input.shape, dim, keepdim) * F.exp(input),
+)
 
 
-@composite(method=True, out=True, samples=lambda t: [((t(3, 4), 1), {}), ((t(2, 3, 4), (0, 2)), {"keepdim": True}), ((t(3, 4), 0), {})],
-           oracle="lambda x, dim, keepdim=False: scipy.special.logsumexp(x, dim, keepdims=keepdim)")  # fmt: skip
+@composite(
+    method=True,
+    out=True,
+    samples=lambda t: [((t(3, 4), 1), {}), ((t(2, 3, 4), (0, 2)), {"keepdim": True}), ((t(3, 4), 0), {})],
+    oracle="lambda x, dim, keepdim=False: scipy.special.logsumexp(x, dim, keepdims=keepdim)",
+)
 def logsumexp(input, dim, keepdim=False):
     """log(sum(exp(input))) without overflow."""
     x = input if input.is_floating_point() else F.cast(input, F.get_default_dtype())
@@ -266,7 +412,7 @@ def logsumexp(input, dim, keepdim=False):
     return F.cast(total, x.dtype)
 
 
-# -- running reductions --------------------------------------------------------------------------------------------------
+# -- running reductions ------------------------------------------------------------------------------------------------
 def _reverse_cumsum(x, dim):
     return F.flip(F.cumsum(F.flip(x, dim), dim), dim)
 
@@ -275,36 +421,60 @@ def _cumulative_samples(t):
     return [((t(5), 0), {}), ((t(3, 4), 1), {}), ((t(3, 4), 0), {}), ((t(2, 3, 4), -2), {})]
 
 
-scan_op("cumsum", "sum", grad=lambda g, dim, input_dtype: F.cast(_reverse_cumsum(g, dim), input_dtype), samples=_cumulative_samples,
-        oracle="lambda x, d: numpy.cumsum(x, d)", doc="Running sum along a dimension.")  # fmt: skip
+scan_op(
+    "cumsum",
+    "sum",
+    grad=lambda g, dim, input_dtype: F.cast(_reverse_cumsum(g, dim), input_dtype),
+    samples=_cumulative_samples,
+    oracle="lambda x, d: numpy.cumsum(x, d)",
+    doc="Running sum along a dimension.",
+)
 
 
 def _cumprod_gradient(g, input, out, dim):
     if not bool((input == 0).any()):
         return _reverse_cumsum(g * out, dim) / input
-    # With zeros the quotient is undefined: column j of the Jacobian is the running product with x_j replaced by 1, from j on.
+    # With zeros the quotient is undefined: column j of the Jacobian is the running product with x_j replaced by 1, from
+    # j on.
     dim = wrap_dim(dim, input.dim())
     total = []
     for j in range(input.shape[dim]):
-        parts = [F.slice(input, dim, 0, j, 1), F.ones_like(F.slice(input, dim, j, j + 1, 1)), F.slice(input, dim, j + 1, None, 1)]
+        parts = [
+            F.slice(input, dim, 0, j, 1),
+            F.ones_like(F.slice(input, dim, j, j + 1, 1)),
+            F.slice(input, dim, j + 1, None, 1),
+        ]
         run = F.slice(F.cumprod(F.cat(parts, dim), dim), dim, j, None, 1)
         total.append(F.sum(F.slice(g, dim, j, None, 1) * run, dim, True))
     return F.cat(total, dim)
 
 
-scan_op("cumprod", "prod", grad=_cumprod_gradient, samples=_cumulative_samples, oracle="lambda x, d: numpy.cumprod(x, d)",
-        doc="Running product along a dimension.")  # fmt: skip
+scan_op(
+    "cumprod",
+    "prod",
+    grad=_cumprod_gradient,
+    samples=_cumulative_samples,
+    oracle="lambda x, d: numpy.cumprod(x, d)",
+    doc="Running product along a dimension.",
+)
 
 
-@composite(method=True, samples=lambda t: [((t(5), 0), {}), ((t(3, 4), 1), {})], oracle="lambda x, d: numpy.logaddexp.accumulate(x, d)")
+@composite(
+    method=True,
+    samples=lambda t: [((t(5), 0), {}), ((t(3, 4), 1), {})],
+    oracle="lambda x, d: numpy.logaddexp.accumulate(x, d)",
+)
 def logcumsumexp(input, dim):
     """log of the running sum of exp along a dimension."""
     peak = F.amax(input.detach(), dim, True)
     return F.log(F.cumsum(F.exp(input - peak), dim)) + peak
 
 
-@composite(method=True, samples=lambda t: [((t(5),), {}), ((t(3, 4),), {"dim": 0}), ((t(3, 6),), {"n": 2})],
-           oracle="lambda x, n=1, dim=-1: numpy.diff(x, n, dim)")  # fmt: skip
+@composite(
+    method=True,
+    samples=lambda t: [((t(5),), {}), ((t(3, 4),), {"dim": 0}), ((t(3, 6),), {"n": 2})],
+    oracle="lambda x, n=1, dim=-1: numpy.diff(x, n, dim)",
+)
 def diff(input, n=1, dim=-1, prepend=None, append=None):
     """n-th differences along a dimension."""
     parts = [x for x in (prepend, input, append) if x is not None]
@@ -317,7 +487,12 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     return x
 
 
-@composite(method=True, aliases=("trapz",), samples=lambda t: [((t(5),), {}), ((t(3, 4),), {"dx": 0.5})], oracle="lambda y, x=None, dx=1: numpy.trapezoid(y, x, dx)")
+@composite(
+    method=True,
+    aliases=("trapz",),
+    samples=lambda t: [((t(5),), {}), ((t(3, 4),), {"dx": 0.5})],
+    oracle="lambda y, x=None, dx=1: numpy.trapezoid(y, x, dx)",
+)
 def trapezoid(y, x=None, *, dx=1, dim=-1):
     """Trapezoidal integral along a dimension."""
     heights = (F.slice(y, dim, 1, None, 1) + F.slice(y, dim, 0, -1, 1)) / 2
@@ -327,12 +502,19 @@ def trapezoid(y, x=None, *, dx=1, dim=-1):
 @composite(method=True, function=True)
 def sum_to_size(input, *size):
     """Summed down to a shape that broadcasts to the input's: undoes broadcasting."""
-    size = list(size[0]) if len(size) == 1 and not isinstance(size[0], int) and hasattr(size[0], "__iter__") else list(size)
+    size = (
+        list(size[0])
+        if len(size) == 1 and not isinstance(size[0], int) and hasattr(size[0], "__iter__")
+        else list(size)
+    )
     shape = list(input.shape)
     extra = len(shape) - len(size)
     if extra < 0 or any(n != 1 and n is not shape[extra + d] and n != shape[extra + d] for d, n in enumerate(size)):
         raise RuntimeError(f"size {{{size}}} is not expandable to size {{{shape}}}.")
-    dims = [*range(extra), *(extra + d for d, n in enumerate(size) if isinstance(n, int) and n == 1 and not _is_one(shape[extra + d]))]
+    dims = [
+        *range(extra),
+        *(extra + d for d, n in enumerate(size) if isinstance(n, int) and n == 1 and not _is_one(shape[extra + d])),
+    ]
     if dims:
         input = F.sum(input, dims, True, dtype=input.dtype)
     return F.reshape(input, size) if extra else input
@@ -340,5 +522,3 @@ def sum_to_size(input, *size):
 
 def _is_one(n):
     return isinstance(n, int) and n == 1
-
-

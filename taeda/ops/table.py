@@ -1,8 +1,8 @@
 """The operator table: what an `OpDef` is, and the functions that register one.
 
-An entry states an operator once. The function, method, in-place and `out=` forms, the kernels, the gradient, the stub and the
-generated tests all come from it. This module imports nothing of the core, so that the table can be walked while building a
-wheel or cross-compiling.
+An entry states an operator once. The function, method, in-place and `out=` forms, the kernels, the gradient, the stub
+and the generated tests all come from it. This module imports nothing of the core, so that the table can be walked while
+building a wheel or cross-compiling.
 """
 
 from __future__ import annotations
@@ -25,9 +25,34 @@ ALIASES: dict[str, str] = {}
 class OpDef:
     """One operator. Attributes are documented at the registering function of its kind."""
 
-    __slots__ = ("accepts", "aliases", "attrs", "doc", "domain", "fn", "front", "function", "grad", "in_types", "inplace", "kind",
-                 "method", "name", "opcheck", "oracle", "out", "out_types", "params", "parent", "role", "samples", "slots",
-                 "to_float", "tolerance", "traits")  # fmt: skip
+    __slots__ = (
+        "accepts",
+        "aliases",
+        "attrs",
+        "doc",
+        "domain",
+        "fn",
+        "front",
+        "function",
+        "grad",
+        "in_types",
+        "inplace",
+        "kind",
+        "method",
+        "name",
+        "opcheck",
+        "oracle",
+        "out",
+        "out_types",
+        "params",
+        "parent",
+        "role",
+        "samples",
+        "slots",
+        "to_float",
+        "tolerance",
+        "traits",
+    )
 
     def __init__(self, name: str, kind: str, params: str, **attributes):
         self.name, self.kind, self.params = name, kind, params
@@ -154,7 +179,8 @@ class OpDef:
         if name in TABLE:
             return Gradient(TABLE[name], needs)
 
-        # Operands that the formula does not read are stood in for by loads that must not survive; an order of differentiation
+        # Operands that the formula does not read are stood in for by loads that must not survive; an order of
+        # differentiation
         # has numbers of its own, since the formula of a gradient of a gradient runs that of the gradient.
         unread = 1000 * (1 + name.count(".grad"))
 
@@ -169,9 +195,20 @@ class OpDef:
             return result
 
         types = "".join(letters[j] for j in read)
-        # A parameter computed by Python (letter p) stays one in the gradient; everything else may be a tensor or a number.
+        # A parameter computed by Python (letter p) stays one in the gradient; everything else may be a tensor or a
+        # number.
         params = ", ".join(f"{'Number' if letters[j] == 'p' else 'Tensor|Number'} x{k}" for k, j in enumerate(read))
-        grad_op = OpDef(name, "map", params, fn=fn, in_types=types, out_types="T", accepts=floating, to_float=False, parent=(self.name, operand))
+        grad_op = OpDef(
+            name,
+            "map",
+            params,
+            fn=fn,
+            in_types=types,
+            out_types="T",
+            accepts=floating,
+            to_float=False,
+            parent=(self.name, operand),
+        )
         return Gradient(grad_op, needs)
 
 
@@ -192,7 +229,6 @@ _LETTER_DTYPE = {"b": "b1", "i": "i64"}
 def _spec(inputs, outputs, form):
     # The one import against the direction of the layers: a spec is plain data, and only executors ask for one.
     from ..codegen.spec import KernelSpec
-
     from .scalar import lower
 
     roots = lower(*(e for _, e in outputs))
@@ -200,7 +236,9 @@ def _spec(inputs, outputs, form):
 
 
 def lookup(name: str) -> OpDef:
-    """The operator called `name`; gradient operators (`mul.grad0.grad1`) and families (`_pick_max.9`) are made on demand."""
+    """The operator called `name`; gradient operators (`mul.grad0.grad1`) and families (`_pick_max.9`) are made on
+    demand.
+    """
     op = TABLE.get(name)
     if op is not None:
         return op
@@ -218,20 +256,44 @@ def lookup(name: str) -> OpDef:
 FAMILIES: dict[str, object] = {}
 
 
-# -- registering -----------------------------------------------------------------------------------------------------------
-def pointwise(name, fn, *, types=None, params=None, grad=None, accepts=anything, to_float=False, method=True, function=True, inplace=None,
-              out=True, slots=(), aliases=(), front=None, role=None, oracle=None, domain=None, samples=None, tolerance=None, traits=None,
-              doc=""):  # fmt: skip
+# -- registering -------------------------------------------------------------------------------------------------------
+def pointwise(
+    name,
+    fn,
+    *,
+    types=None,
+    params=None,
+    grad=None,
+    accepts=anything,
+    to_float=False,
+    method=True,
+    function=True,
+    inplace=None,
+    out=True,
+    slots=(),
+    aliases=(),
+    front=None,
+    role=None,
+    oracle=None,
+    domain=None,
+    samples=None,
+    tolerance=None,
+    traits=None,
+    doc="",
+):
     """A map operator: `fn` over the elements of its operands.
 
     inplace: the twin `name_` (left out: where the result can be of self's dtype; "copy": the result is cast into self).
-    types: one letter an operand, then the outputs: `T` common promoted dtype, `b` bool, `i` int64, `p` a Python number held in the compute
-    dtype of T. grad: left out, the gradient is derived; False, there is none; a callable `(g, *inputs, *outputs)` or a tuple with one per
-    operand (None: not differentiable). accepts: dtype codes of T after promotion. to_float: integer T computes in the default float dtype.
+    types: one letter an operand, then the outputs: `T` common promoted dtype, `b` bool, `i` int64, `p` a Python number
+    held in the compute dtype of T. grad: left out, the gradient is derived; False, there is none; a callable `(g,
+    *inputs, *outputs)` or a tuple with one per operand (None: not differentiable). accepts: dtype codes of T after
+    promotion. to_float: integer T computes in the default float dtype.
     front: a Python function with PyTorch's full signature that takes over when the arguments do not fit the schema.
     oracle: NumPy expression text for the tests; domain: (low, high) of the samples, or one pair an operand.
     """
-    count = len(types.partition("->")[0]) if types else fn.__code__.co_argcount or 1  # primitives take *args: one operand
+    count = (
+        len(types.partition("->")[0]) if types else fn.__code__.co_argcount or 1
+    )  # primitives take *args: one operand
     if types is None:
         types = "T" * count + "->T"
     ins, _, outs = types.partition("->")
@@ -240,73 +302,245 @@ def pointwise(name, fn, *, types=None, params=None, grad=None, accepts=anything,
     if inplace is None:
         usual = method and ins[0] == "T" and not name.startswith("_")
         inplace = usual and (True if outs == "T" else "copy" if outs == "b" else False)
-    return OpDef(name, "map", params, fn=fn, in_types=ins, out_types=outs, grad=False if "T" not in outs else grad, accepts=accepts,
-                 to_float=to_float, method=method, function=function, inplace=inplace, out=out, slots=slots, aliases=aliases, front=front,
-                 role=role, oracle=oracle, domain=domain, samples=samples, tolerance=tolerance, traits=traits, doc=doc)  # fmt: skip
+    return OpDef(
+        name,
+        "map",
+        params,
+        fn=fn,
+        in_types=ins,
+        out_types=outs,
+        grad=False if "T" not in outs else grad,
+        accepts=accepts,
+        to_float=to_float,
+        method=method,
+        function=function,
+        inplace=inplace,
+        out=out,
+        slots=slots,
+        aliases=aliases,
+        front=front,
+        role=role,
+        oracle=oracle,
+        domain=domain,
+        samples=samples,
+        tolerance=tolerance,
+        traits=traits,
+        doc=doc,
+    )
 
 
 def generate(name, fn, params, *, types="", accepts=anything, oracle=None, samples=None, doc=""):
-    """A generate operator: each element is a formula of its logical linear index and numbers (letters `T` in the output's compute dtype,
-    `i` int64, `d` float64). Always internal: the public creation functions are fronts over these."""
-    return OpDef(name, "generate", params, fn=fn, in_types=types, out_types="T", accepts=accepts, grad=False, method=False, function=False,
-                 oracle=oracle, samples=samples, doc=doc)  # fmt: skip
+    """A generate operator: each element is a formula of its logical linear index and numbers (letters `T` in the
+    output's compute dtype, `i` int64, `d` float64). Always internal: the public creation functions are fronts over
+    these."""
+    return OpDef(
+        name,
+        "generate",
+        params,
+        fn=fn,
+        in_types=types,
+        out_types="T",
+        accepts=accepts,
+        grad=False,
+        method=False,
+        function=False,
+        oracle=oracle,
+        samples=samples,
+        doc=doc,
+    )
 
 
-def reduce_op(name, kind, *, pre=None, out="T", grad=None, accepts=anything, method=True, function=True, single=False, to_float=False,
-              front=None, role=None, aliases=(), oracle=None, samples=None, domain=None, doc=""):  # fmt: skip
-    """A reduction of `kind` (of `expr.REDUCE_KINDS`) over `pre(x)`. out: result dtype: `T` the input's, `acc` the input's but int64 for integers
-    and bool, `i` int64, `b` bool. single: at most one dimension (argmax). grad: a Python rule (see `structured`)."""
+def reduce_op(
+    name,
+    kind,
+    *,
+    pre=None,
+    out="T",
+    grad=None,
+    accepts=anything,
+    method=True,
+    function=True,
+    single=False,
+    to_float=False,
+    front=None,
+    role=None,
+    aliases=(),
+    oracle=None,
+    samples=None,
+    domain=None,
+    doc="",
+):
+    """A reduction of `kind` (of `expr.REDUCE_KINDS`) over `pre(x)`. out: result dtype: `T` the input's, `acc` the
+    input's but int64 for integers and bool, `i` int64, `b` bool. single: at most one dimension (argmax). grad: a Python
+    rule (see `structured`)."""
     if single:
         params = "Tensor input, int? dim=None, bool keepdim=False"
     elif out in ("b", "i") or kind in ("max", "min"):
         params = "Tensor input, int[]? dim=None, bool keepdim=False"
     else:
         params = "Tensor input, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None"
-    return OpDef(name, "reduce", params, fn=pre, in_types="T", out_types=out, grad=grad, accepts=accepts, to_float=to_float, method=method,
-                 function=function, front=front, role=role, aliases=aliases, oracle=oracle, samples=samples, domain=domain,
-                 traits={"kind": kind, "single": single}, doc=doc)  # fmt: skip
+    return OpDef(
+        name,
+        "reduce",
+        params,
+        fn=pre,
+        in_types="T",
+        out_types=out,
+        grad=grad,
+        accepts=accepts,
+        to_float=to_float,
+        method=method,
+        function=function,
+        front=front,
+        role=role,
+        aliases=aliases,
+        oracle=oracle,
+        samples=samples,
+        domain=domain,
+        traits={"kind": kind, "single": single},
+        doc=doc,
+    )
 
 
 def scan_op(name, kind, *, grad=None, accepts=anything, front=None, aliases=(), oracle=None, samples=None, doc=""):
     """A running reduction (`sum` or `prod`) along one dimension."""
-    return OpDef(name, "scan", "Tensor input, int dim, *, dtype? dtype=None", in_types="T", out_types="acc", grad=grad, accepts=accepts, method=True,
-                 function=True, front=front, aliases=aliases, inplace="copy", oracle=oracle, samples=samples, traits={"kind": kind}, doc=doc)  # fmt: skip
+    return OpDef(
+        name,
+        "scan",
+        "Tensor input, int dim, *, dtype? dtype=None",
+        in_types="T",
+        out_types="acc",
+        grad=grad,
+        accepts=accepts,
+        method=True,
+        function=True,
+        front=front,
+        aliases=aliases,
+        inplace="copy",
+        oracle=oracle,
+        samples=samples,
+        traits={"kind": kind},
+        doc=doc,
+    )
 
 
 def rows_op(name, fn, params, *, types, grad=None, accepts=floating, oracle=None, samples=None, doc=""):
-    """A row program: like a map, but `fn` may reduce along the last dimension (`expr.reduce`); an output marked `R` has one element a row.
+    """A row program: like a map, but `fn` may reduce along the last dimension (`expr.reduce`); an output marked `R` has
+    one element a row.
     Internal: composites call it where the reduced dimension is the last."""
     ins, _, outs = types.partition("->")
-    return OpDef(name, "rows", params, fn=fn, in_types=ins, out_types=outs, grad=grad, accepts=accepts, to_float=False, method=False,
-                 function=False, oracle=oracle, samples=samples, doc=doc)  # fmt: skip
+    return OpDef(
+        name,
+        "rows",
+        params,
+        fn=fn,
+        in_types=ins,
+        out_types=outs,
+        grad=grad,
+        accepts=accepts,
+        to_float=False,
+        method=False,
+        function=False,
+        oracle=oracle,
+        samples=samples,
+        doc=doc,
+    )
 
 
-def structured(name, kind, params, *, form=None, grad=None, accepts=None, method=True, function=True, inplace=False, slots=(), aliases=(),
-               front=None, role=None, out=False, oracle=None, samples=None, doc="", **traits):  # fmt: skip
+def structured(
+    name,
+    kind,
+    params,
+    *,
+    form=None,
+    grad=None,
+    accepts=None,
+    method=True,
+    function=True,
+    inplace=False,
+    slots=(),
+    aliases=(),
+    front=None,
+    role=None,
+    out=False,
+    oracle=None,
+    samples=None,
+    doc="",
+    **traits,
+):
     """An operator that moves or combines elements: view, contract, gather, scatter, sort, nonzero, cat, copy.
 
-    grad is a Python rule, called with what its parameter names ask for: `g` (`g1`, ... further outputs), a schema parameter's name, `out`,
-    `<tensor>_shape`, `<tensor>_dtype`. It returns one gradient (or None) a tensor parameter, through operators only.
+    grad is a Python rule, called with what its parameter names ask for: `g` (`g1`, ... further outputs), a schema
+    parameter's name, `out`, `<tensor>_shape`, `<tensor>_dtype`. It returns one gradient (or None) a tensor parameter,
+    through operators only.
     """
-    return OpDef(name, kind, params, grad=grad, accepts=accepts, method=method, function=function, inplace=inplace, slots=slots, aliases=aliases,
-                 front=front, role=role, out=out, oracle=oracle, samples=samples, traits={"form": form, **traits} if form else traits,
-                 doc=doc)  # fmt: skip
+    return OpDef(
+        name,
+        kind,
+        params,
+        grad=grad,
+        accepts=accepts,
+        method=method,
+        function=function,
+        inplace=inplace,
+        slots=slots,
+        aliases=aliases,
+        front=front,
+        role=role,
+        out=out,
+        oracle=oracle,
+        samples=samples,
+        traits={"form": form, **traits} if form else traits,
+        doc=doc,
+    )
 
 
-def composite(*names, method=False, function=True, nn=False, out=False, aliases=(), grad=None, params=None, oracle=None, samples=None,
-              opcheck=True, slots=(), role=None, inplace=False):  # fmt: skip
-    """Marks a Python function as an operator that is a formula over others. Its signature is PyTorch's and is what users see.
+def composite(
+    *names,
+    method=False,
+    function=True,
+    nn=False,
+    out=False,
+    aliases=(),
+    grad=None,
+    params=None,
+    oracle=None,
+    samples=None,
+    opcheck=True,
+    slots=(),
+    role=None,
+    inplace=False,
+):
+    """Marks a Python function as an operator that is a formula over others. Its signature is PyTorch's and is what
+    users see.
 
-    method: also a method of Tensor (the first parameter is self). nn: found in `taeda.nn.functional`. out: takes `out=`.
+    method: also a method of Tensor (the first parameter is self). nn: found in `taeda.nn.functional`. out: takes
+    `out=`.
     inplace: has a twin `name_` that writes the result into the first argument.
     grad (with params, the schema): the tape records the whole function as one node with this rule instead of its parts.
     """
 
     def register(fn):
         name = names[0] if names else fn.__name__
-        OpDef(name, "composite", params or "", fn=fn, method=method, function=function, inplace=inplace, out=out, aliases=(*names[1:], *aliases),
-              grad=grad, oracle=oracle, samples=samples, opcheck=opcheck, slots=slots, role=role, traits={"nn": nn},
-              doc=fn.__doc__)  # fmt: skip
+        OpDef(
+            name,
+            "composite",
+            params or "",
+            fn=fn,
+            method=method,
+            function=function,
+            inplace=inplace,
+            out=out,
+            aliases=(*names[1:], *aliases),
+            grad=grad,
+            oracle=oracle,
+            samples=samples,
+            opcheck=opcheck,
+            slots=slots,
+            role=role,
+            traits={"nn": nn},
+            doc=fn.__doc__,
+        )
         return fn
 
     return register

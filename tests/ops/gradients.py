@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy
+from taeda.autograd import grad
 
 import taeda
-from taeda.autograd import grad
 
 STEP = 1e-6
 
@@ -44,7 +44,9 @@ def _numeric(scalar, leaf):
 
 
 def check(fn, args, kwargs, second=True, what="", rtol=2e-5, atol=2e-6):
-    """Compares the tape's gradient with differences of fn, and the gradient's gradient with differences of the gradient."""
+    """Compares the tape's gradient with differences of fn, and the gradient's gradient with differences of the
+    gradient.
+    """
     random = numpy.random.default_rng(0)
     leaves = [x.requires_grad_() for x in _leaves((*args, *kwargs.values()))]
     if not leaves:
@@ -68,7 +70,9 @@ def check(fn, args, kwargs, second=True, what="", rtol=2e-5, atol=2e-6):
     for k, (leaf, g) in enumerate(zip(leaves, found)):
         expected = _numeric(value, leaf)
         actual = numpy.zeros(expected.shape) if g is None else g.detach().numpy()
-        assert actual.shape == expected.shape, f"{what}: gradient {k} has shape {actual.shape}, input has {expected.shape}"
+        assert actual.shape == expected.shape, (
+            f"{what}: gradient {k} has shape {actual.shape}, input has {expected.shape}"
+        )
         numpy.testing.assert_allclose(actual, expected, rtol, atol, err_msg=f"{what}: gradient {k}")
     if not second:
         return

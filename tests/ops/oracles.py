@@ -16,7 +16,7 @@ def reduced(element):
     return oracle
 
 
-# -- indexing --------------------------------------------------------------------------------------------------------------
+# -- indexing ----------------------------------------------------------------------------------------------------------
 def _places(index, dim):
     grid = list(numpy.indices(index.shape))
     grid[dim] = index
@@ -81,7 +81,7 @@ def median(x, dim=None):
     return kthvalue(x, (x.shape[dim] + 1) // 2, dim)
 
 
-# -- normalisation -----------------------------------------------------------------------------------------------------------
+# -- normalisation -----------------------------------------------------------------------------------------------------
 def _standard(x, axes, eps):
     return (x - x.mean(axes, keepdims=True)) / numpy.sqrt(x.var(axes, keepdims=True) + eps)
 
@@ -130,7 +130,7 @@ def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
     return out
 
 
-# -- losses ------------------------------------------------------------------------------------------------------------------
+# -- losses ------------------------------------------------------------------------------------------------------------
 def bce_logits(x, t, pos_weight=None):
     weight = 1 if pos_weight is None else pos_weight
     return (weight * t * numpy.logaddexp(0, -x) + (1 - t) * numpy.logaddexp(0, x)).mean()
@@ -159,10 +159,12 @@ def cross_entropy(x, target, weight=None, ignore_index=-100, reduction="mean", l
     loss = (1 - label_smoothing) * hard + label_smoothing * smooth
     if reduction == "none":
         return loss
-    return loss.sum() if reduction == "sum" else loss.sum() / numpy.where(keep, w[numpy.where(keep, target, 0)], 0).sum()
+    return (
+        loss.sum() if reduction == "sum" else loss.sum() / numpy.where(keep, w[numpy.where(keep, target, 0)], 0).sum()
+    )
 
 
-# -- convolution and pooling ------------------------------------------------------------------------------------------------
+# -- convolution and pooling -------------------------------------------------------------------------------------------
 def _several(v, n):
     return [v] * n if numpy.isscalar(v) else list(v)
 
@@ -198,13 +200,21 @@ def conv_transpose(n):
     def oracle(x, w, b=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
         stride, dilation, kernel = _several(stride, n), _several(dilation, n), w.shape[2:]
         padding, extra = _several(padding, n), _several(output_padding, n)
-        full = [(i - 1) * s + d * (k - 1) + 1 + e for i, s, d, k, e in zip(x.shape[2:], stride, dilation, kernel, extra)]
+        full = [
+            (i - 1) * s + d * (k - 1) + 1 + e for i, s, d, k, e in zip(x.shape[2:], stride, dilation, kernel, extra)
+        ]
         per_in, per_out = x.shape[1] // groups, w.shape[1]
         y = numpy.zeros((x.shape[0], per_out * groups, *full), x.dtype)
         for at in itertools.product(*map(range, kernel)):
-            place = tuple(slice(i * d, i * d + s * (m - 1) + 1, s) for i, d, s, m in zip(at, dilation, stride, x.shape[2:]))
+            place = tuple(
+                slice(i * d, i * d + s * (m - 1) + 1, s) for i, d, s, m in zip(at, dilation, stride, x.shape[2:])
+            )
             for g in range(groups):
-                part = numpy.einsum("nc...,co->no...", x[:, g * per_in : (g + 1) * per_in], w[(slice(g * per_in, (g + 1) * per_in), slice(None), *at)])
+                part = numpy.einsum(
+                    "nc...,co->no...",
+                    x[:, g * per_in : (g + 1) * per_in],
+                    w[(slice(g * per_in, (g + 1) * per_in), slice(None), *at)],
+                )
                 y[(slice(None), slice(g * per_out, (g + 1) * per_out), *place)] += part
         y = y[(slice(None), slice(None), *(slice(p, s - p) for p, s in zip(padding, full)))]
         return y if b is None else y + _per_channel(b, y)
@@ -216,15 +226,20 @@ def _pool_windows(x, kernel, stride, pads, fill, dilation=(1, 1)):
     n = len(kernel)
     x = numpy.pad(x, [(0, 0)] * (x.ndim - n) + pads, constant_values=fill)
     out = [(s - d * (k - 1) - 1) // t + 1 for s, k, t, d in zip(x.shape[-n:], kernel, stride, dilation)]
-    views = []
-    for at in itertools.product(*map(range, kernel)):
-        views.append(x[(..., *(slice(i * d, i * d + t * (o - 1) + 1, t) for i, d, t, o in zip(at, dilation, stride, out)))])
-    return numpy.stack(views)
+    views = (
+        x[(..., *(slice(i * d, i * d + t * (o - 1) + 1, t) for i, d, t, o in zip(at, dilation, stride, out)))]
+        for at in itertools.product(*map(range, kernel))
+    )
+    return numpy.stack(list(views))
 
 
 def max_pool2d(x, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
     kernel = _several(kernel, 2)
-    stride, padding, dilation = _several(kernel if stride is None else stride, 2), _several(padding, 2), _several(dilation, 2)
+    stride, padding, dilation = (
+        _several(kernel if stride is None else stride, 2),
+        _several(padding, 2),
+        _several(dilation, 2),
+    )
     pads = []
     for s, k, t, p, d in zip(x.shape[-2:], kernel, stride, padding, dilation):
         reach = s + 2 * p - d * (k - 1) - 1
@@ -265,7 +280,9 @@ def adaptive_pool(n, reduce):
 
 def pad(x, widths, mode="constant", value=None):
     names = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-    pairs = [(0, 0)] * (x.ndim - len(widths) // 2) + [(widths[2 * k], widths[2 * k + 1]) for k in reversed(range(len(widths) // 2))]
+    pairs = [(0, 0)] * (x.ndim - len(widths) // 2) + [
+        (widths[2 * k], widths[2 * k + 1]) for k in reversed(range(len(widths) // 2))
+    ]
     for axis, (a, b) in enumerate(pairs):
         x = x.take(range(max(-a, 0), x.shape[axis] - max(-b, 0)), axis)
     extra = {"constant_values": value or 0} if mode == "constant" else {}
@@ -281,7 +298,11 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=N
         if mode == "nearest":
             x = x.take(numpy.minimum((numpy.arange(out) * scale).astype(int), s - 1), 2 + d)
             continue
-        at = numpy.arange(out) * ((s - 1) / (out - 1)) if align_corners else numpy.maximum((numpy.arange(out) + 0.5) * scale - 0.5, 0)
+        at = (
+            numpy.arange(out) * ((s - 1) / (out - 1))
+            if align_corners
+            else numpy.maximum((numpy.arange(out) + 0.5) * scale - 0.5, 0)
+        )
         low = numpy.minimum(at.astype(int), s - 1)
         high = numpy.minimum(low + 1, s - 1)
         w = (at - low).reshape([-1] + [1] * (n - 1 - d))
@@ -300,7 +321,7 @@ def unfold_columns(x, kernel, dilation=1, padding=0, stride=1):
     return views.transpose(1, 2, 0, 3, 4).reshape(n, c * k, h * w)
 
 
-# -- attention -----------------------------------------------------------------------------------------------------------------
+# -- attention ---------------------------------------------------------------------------------------------------------
 def attention(q, k, v, attn_mask=None, is_causal=False, scale=None, enable_gqa=False):
     if enable_gqa:
         k, v = (numpy.repeat(x, q.shape[-3] // x.shape[-3], -3) for x in (k, v))

@@ -1,4 +1,4 @@
-"""Sample data and oracles of the operator table, as NumPy arrays: shared by the generated tests and the parity suite."""
+"""Sample data and oracles of the operator table, as NumPy arrays: for the generated tests and the parity suite."""
 
 from __future__ import annotations
 
@@ -14,8 +14,18 @@ from taeda.ops.table import TABLE
 
 from . import oracles
 
-DTYPES = {"b1": "bool", "u8": "uint8", "i8": "int8", "i16": "int16", "i32": "int32", "i64": "int64", "f16": "float16", "bf16": "bfloat16",
-          "f32": "float32", "f64": "float64"}  # fmt: skip
+DTYPES = {
+    "b1": "bool",
+    "u8": "uint8",
+    "i8": "int8",
+    "i16": "int16",
+    "i32": "int32",
+    "i64": "int64",
+    "f16": "float16",
+    "bf16": "bfloat16",
+    "f32": "float32",
+    "f64": "float64",
+}
 TOLERANCE = {"f16": (4e-3, 4e-3), "bf16": (3e-2, 3e-2), "f32": (2e-5, 2e-6), "f64": (1e-11, 1e-12)}
 
 
@@ -67,8 +77,15 @@ def domains(op) -> list[tuple[float, float]]:
 
 
 #: Operand shapes of a pointwise operator, by case.
-CASES = {"same": ((3, 4), (3, 4), (3, 4)), "broadcast": ((3, 1, 4), (2, 1), (3, 1, 1)), "zero_dim": ((), (), ()), "mixed_dim": ((3, 4), (), (4,)),
-         "empty": ((0, 4), (1, 4), (0, 1)), "long": ((1037,), (1037,), (1,)), "transposed": ((5, 4, 3), (5, 4, 3), (5, 4, 3))}  # fmt: skip
+CASES = {
+    "same": ((3, 4), (3, 4), (3, 4)),
+    "broadcast": ((3, 1, 4), (2, 1), (3, 1, 1)),
+    "zero_dim": ((), (), ()),
+    "mixed_dim": ((3, 4), (), (4,)),
+    "empty": ((0, 4), (1, 4), (0, 1)),
+    "long": ((1037,), (1037,), (1,)),
+    "transposed": ((5, 4, 3), (5, 4, 3), (5, 4, 3)),
+}
 
 
 def pointwise_sample(op, case: str, maker: Maker):
@@ -95,7 +112,11 @@ def plain_maps():
 
 def with_defaults():
     """Map operators over one tensor whose numbers all have defaults (activations)."""
-    return [op for op in TABLE.values() if op.kind == "map" and op.oracle and not op.samples and set(op.in_types) == {"T", "p"}]
+    return [
+        op
+        for op in TABLE.values()
+        if op.kind == "map" and op.oracle and not op.samples and set(op.in_types) == {"T", "p"}
+    ]
 
 
 def sampled():

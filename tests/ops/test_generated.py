@@ -10,7 +10,19 @@ from taeda._bind import bound
 from taeda.ops.table import floating, integral
 
 from . import gradients, samples
-from .samples import CASES, Maker, close, convert, oracle_of, plain_maps, pointwise_sample, sampled, samples_of, tensor, with_defaults
+from .samples import (
+    CASES,
+    Maker,
+    close,
+    convert,
+    oracle_of,
+    plain_maps,
+    pointwise_sample,
+    sampled,
+    samples_of,
+    tensor,
+    with_defaults,
+)
 
 MAPS = plain_maps()
 CURVES = with_defaults()
@@ -26,7 +38,7 @@ def _expected(op, arrays):
         return numpy.asarray(oracle_of(op)(*arrays))
 
 
-# -- pointwise: forward ------------------------------------------------------------------------------------------------------
+# -- pointwise: forward ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("op", MAPS, ids=_name)
 def test_map_shapes(op, case):
@@ -88,7 +100,7 @@ def test_map_with_parameters(op):
         close(bound(op.name)(t), _expected(op, [t.double().numpy()]), code, op.name)
 
 
-# -- pointwise: in place, out= -----------------------------------------------------------------------------------------------
+# -- pointwise: in place, out= -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("op", [op for op in MAPS + CURVES if op.inplace], ids=_name)
 def test_in_place_twin(op):
     x = Maker(op.name)(3, 4, low=samples.domains(op)[0][0], high=samples.domains(op)[0][1])
@@ -116,7 +128,7 @@ def test_out(op):
     close(out, expected.numpy(), "f64", op.name)
 
 
-# -- pointwise: gradients ------------------------------------------------------------------------------------------------------
+# -- pointwise: gradients ----------------------------------------------------------------------------------------------
 def _differentiable(op):
     return op.grad is not False and "f64" in op.accepts and op.out_types == "T"
 
@@ -135,7 +147,7 @@ def test_parameterised_gradients(op):
     gradients.check(bound(op.name), [tensor(Maker(op.name)(3, 4, low=low, high=high))], {}, what=op.name)
 
 
-# -- everything with samples of its own ----------------------------------------------------------------------------------------
+# -- everything with samples of its own --------------------------------------------------------------------------------
 @pytest.mark.parametrize("op", SAMPLED, ids=_name)
 def test_sampled(op):
     for args, kwargs in samples_of(op):
@@ -145,7 +157,11 @@ def test_sampled(op):
             close(result, expected, code, f"{op.name}{_text(args, kwargs)} of {code}")
 
 
-@pytest.mark.parametrize("op", [op for op in SAMPLED if op.kind in ("reduce", "scan", "view", "gather", "sort", "cat", "contract")], ids=_name)
+@pytest.mark.parametrize(
+    "op",
+    [op for op in SAMPLED if op.kind in ("reduce", "scan", "view", "gather", "sort", "cat", "contract")],
+    ids=_name,
+)
 def test_sampled_integers(op):
     if op.accepts and not set(op.accepts) & set(integral):
         pytest.skip("floating point only")
@@ -158,7 +174,9 @@ def test_sampled_integers(op):
 @pytest.mark.parametrize("op", [op for op in SAMPLED if op.opcheck is not False and op.grad is not False], ids=_name)
 def test_sampled_gradients(op):
     for args, kwargs in samples_of(op):
-        gradients.check(bound(op.name), convert(list(args), "f64"), convert(kwargs, "f64"), what=f"{op.name}{_text(args, kwargs)}")
+        gradients.check(
+            bound(op.name), convert(list(args), "f64"), convert(kwargs, "f64"), what=f"{op.name}{_text(args, kwargs)}"
+        )
 
 
 def _as_integers(value):

@@ -6,12 +6,11 @@ import warnings
 
 import numpy
 import pytest
+from ops import samples  # tests/ops
 
 import taeda
 from taeda._bind import bound
 from taeda.ops.table import integral
-
-from ops import samples  # tests/ops
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.parity
@@ -60,7 +59,9 @@ def same(ours, theirs, code, what):
     if not isinstance(theirs, torch.Tensor):
         assert ours == theirs, what
         return
-    assert str(ours.dtype).rpartition(".")[2] == str(theirs.dtype).rpartition(".")[2], f"{what}: dtype {ours.dtype}, PyTorch gives {theirs.dtype}"
+    assert str(ours.dtype).rpartition(".")[2] == str(theirs.dtype).rpartition(".")[2], (
+        f"{what}: dtype {ours.dtype}, PyTorch gives {theirs.dtype}"
+    )
     theirs = theirs.detach()
     samples.close(ours, (theirs.double() if theirs.is_floating_point() else theirs).numpy(), code, what)
 
@@ -71,15 +72,26 @@ def test_maps(op):
         arrays = samples.pointwise_sample(op, case, samples.Maker(op.name))
         for code in op.accepts if not op.to_float else (*op.accepts, "i32", "b1"):
             whole = code in integral or code == "b1"
-            data = [(abs(x) if code == "u8" else numpy.trunc(x)).astype(samples.DTYPES[code]) if whole else x for x in arrays]
-            if whole and code not in op.accepts and op.name in ("acosh", "log", "log2", "log10", "reciprocal", "div", "rsqrt", "_logit"):
+            data = [
+                (abs(x) if code == "u8" else numpy.trunc(x)).astype(samples.DTYPES[code]) if whole else x
+                for x in arrays
+            ]
+            if (
+                whole
+                and code not in op.accepts
+                and op.name in ("acosh", "log", "log2", "log10", "reciprocal", "div", "rsqrt", "_logit")
+            ):
                 data = [numpy.ones_like(x) for x in data]
             ours = bound(op.name)(*(samples.tensor(x, code) for x in data))
             theirs = reference(op)(*(to_torch(x, code) for x in data))
             same(ours, theirs, code if not whole else "f32", f"{op.name} of {code}, {case}")
 
 
-@pytest.mark.parametrize("op", [op for op in with_reference(samples.plain_maps()) if op.name not in DIFFERENT and "f64" in op.accepts], ids=lambda op: op.name)
+@pytest.mark.parametrize(
+    "op",
+    [op for op in with_reference(samples.plain_maps()) if op.name not in DIFFERENT and "f64" in op.accepts],
+    ids=lambda op: op.name,
+)
 def test_special_values(op):
     n = len(op.in_types)
     grids = [SPECIAL] if n == 1 else [g.ravel() for g in numpy.meshgrid(*[SPECIAL] * n)]
@@ -89,7 +101,9 @@ def test_special_values(op):
         values = theirs.double().numpy() if theirs.is_floating_point() else theirs.numpy()
         mine = ours.double().numpy() if theirs.is_floating_point() else ours.numpy()
         with numpy.errstate(all="ignore"):
-            numpy.testing.assert_allclose(mine, values, 1e-5 if code == "f32" else 1e-11, 1e-30, err_msg=f"{op.name} of {code}")
+            numpy.testing.assert_allclose(
+                mine, values, 1e-5 if code == "f32" else 1e-11, 1e-30, err_msg=f"{op.name} of {code}"
+            )
 
 
 @pytest.mark.parametrize("op", with_reference(samples.with_defaults()), ids=lambda op: op.name)
@@ -115,7 +129,9 @@ def test_sampled(op):
             same(ours, theirs, code, f"{op.name} of {code}, {kwargs}")
 
 
-@pytest.mark.parametrize("name", sorted(n for n in dir(torch.Tensor) if not n.startswith("_") and hasattr(taeda.Tensor, n)))
+@pytest.mark.parametrize(
+    "name", sorted(n for n in dir(torch.Tensor) if not n.startswith("_") and hasattr(taeda.Tensor, n))
+)
 def test_method_exists_with_a_docstring(name):
     member = getattr(taeda.Tensor, name)
     assert not callable(member) or member.__doc__
