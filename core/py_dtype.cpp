@@ -285,6 +285,8 @@ void bind_dtype(nb::module_ &m) {
             p.add(tensor_ptr(o.ptr())->dtype, tensor_ptr(o.ptr())->ndim() == 0);
           else if (dtype_from(o.ptr(), &d))
             p.add(d, false);
+          else if (is_symbolic(o.ptr()))
+            p.add(Scalar::of(int64_t(0))); // a size
           else if (scalar_from(o.ptr(), &s))
             p.add(s);
           else

@@ -163,6 +163,25 @@ PyObject *is_signed_method(PyObject *self, PyObject *) {
 PyObject *get_device_method(PyObject *, PyObject *) { return PyLong_FromLong(-1); }
 PyObject *is_inference_method(PyObject *self, PyObject *) { return PyBool_FromLong(tensor_ptr(self)->inference); }
 
+// resize_(*sizes): other sizes over the same storage, which grows where it is too small. For `out=` arguments.
+PyObject *resize_method(PyObject *self, PyObject *args) {
+  return guarded([&] {
+    Tensor &t = *tensor_ptr(self);
+    require_data(t, "resize_");
+    if (t.requires_grad()) throw RuntimeFault("cannot resize variables that require grad");
+    bool nested = PyTuple_GET_SIZE(args) == 1;
+    Dims sizes = dims_from(nested ? PyTuple_GET_ITEM(args, 0) : args, "resize_(): argument 'size'");
+    size_t item = itemsize(t.dtype), bytes;
+    if (__builtin_mul_overflow(size_t(numel_of(sizes) + t.offset), item, &bytes))
+      throw RuntimeFault("Storage size calculation overflowed with sizes=" + shape_text(sizes));
+    grow_storage(*t.storage, bytes);
+    t.strides = contiguous_strides(sizes);
+    t.sizes = sizes;
+    ++t.storage->version;
+    return Py_NewRef(self);
+  });
+}
+
 PyObject *cpu_device; // taeda.device("cpu")
 
 PyObject *get_dtype(PyObject *self, void *) { return Py_NewRef(dtype_object(tensor_ptr(self)->dtype)); }
@@ -199,6 +218,7 @@ PyMethodDef geometry_methods[] = {
     {"is_floating_point", is_floating_point_method, METH_NOARGS, nullptr},
     {"is_complex", is_complex_method, METH_NOARGS, nullptr},
     {"is_signed", is_signed_method, METH_NOARGS, nullptr},
+    {"resize_", resize_method, METH_VARARGS, "resize_(*sizes): other sizes in place; new elements are uninitialised."},
     {"get_device", get_device_method, METH_NOARGS, "-1: the CPU."},
     {"is_inference", is_inference_method, METH_NOARGS, "True for a tensor made under inference_mode."},
 };

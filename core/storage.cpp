@@ -24,6 +24,15 @@ StorageRef new_storage(size_t nbytes) {
   return s;
 }
 
+void grow_storage(Storage &s, size_t nbytes) {
+  if (nbytes <= s.nbytes) return;
+  if (!s.resizable || s.deleter) throw RuntimeFault("Trying to resize storage that is not resizable");
+  StorageRef bigger = new_storage(nbytes);
+  std::memcpy(bigger->data, s.data, s.nbytes);
+  std::swap(s.data, bigger->data);
+  std::swap(s.nbytes, bigger->nbytes);
+}
+
 Tensor::~Tensor() {
   delete autograd;
   Py_XDECREF(traced);

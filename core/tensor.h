@@ -25,7 +25,7 @@ struct IndexFault : std::runtime_error {
 }; // IndexError
 struct MemoryFault : std::runtime_error {
   using runtime_error::runtime_error;
-};                     // RuntimeError (as PyTorch)
+}; // RuntimeError (as PyTorch)
 struct PythonError {}; // a Python exception is set already
 std::string format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void check_status(td_status s, const char *op); // throws the matching fault with td_last_error()
@@ -137,7 +137,8 @@ struct Storage {
   void dec_ref() noexcept;
 };
 using StorageRef = Ref<Storage>;
-StorageRef new_storage(size_t nbytes); // uninitialised; throws MemoryFault
+StorageRef new_storage(size_t nbytes);        // uninitialised; throws MemoryFault
+void grow_storage(Storage &s, size_t nbytes); // keeps the bytes it has; RuntimeFault for memory that is not ours
 
 // ---- tensor ------------------------------------------------------------------------------------------------------
 struct AutogradMeta; // autograd.h

@@ -246,6 +246,21 @@ def test_numbers_of_one_element():
         int(_core.tensor(1j))
 
 
+def test_resize():
+    t = arange(2, 3)
+    assert t.resize_(3, 3) is t
+    assert t.stride() == (3, 1) and t.tolist()[:2] == [[0, 1, 2], [3, 4, 5]]
+    assert t.resize_((2,)).tolist() == [0, 1]
+    with pytest.raises(RuntimeError, match="not resizable"):
+        _core.from_numpy(numpy.zeros(2)).resize_(5)
+    with pytest.raises(RuntimeError, match="require grad"):
+        _core.tensor([1.0], requires_grad=True).resize_(3)
+    with pytest.raises(RuntimeError, match="negative dimension"):
+        t.resize_(-1)
+    with pytest.raises(RuntimeError, match="overflow"):
+        t.resize_(2**62, 3)
+
+
 # ---- identity, attributes of its own, subclasses, lifetime ----
 
 
