@@ -215,6 +215,19 @@ class Host:
             return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}", "double"
         return str(int(value)), "i64"
 
+    def arithmetic(self, op: str, operands: list[tuple[str, str]], type_: str) -> tuple[str, str]:
+        """add, sub, mul, div, pow or neg of numbers, as Python computes them."""
+        f = self.f
+        if type_ == "i64":
+            names = [r for r, _ in operands]
+            return f.v(f"sub i64 0, {names[0]}" if op == "neg" else f"{op} i64 {', '.join(names)}"), type_
+        names = [r if t == "double" else f.v(f"sitofp i64 {r} to double") for r, t in operands]
+        if op == "neg":
+            return f.v(f"fneg double {names[0]}"), type_
+        if op == "pow":
+            return f.call("double", self.runtime("pow", "double", "double", "double"), *(f"double {n}" for n in names)), type_
+        return f.v(f"f{op} double {', '.join(names)}"), type_
+
     def store_number(self, register: str, type_: str, dtype: str) -> str:
         """Stack slot holding the number as an element of `dtype`."""
         f = self.f

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ..ir import sym as S
 from ..ir.graph import Value
 from ..ir.sym import Relation, Sym
-from ..ir.types import DTYPES, SIZE, TensorType
+from ..ir.types import DTYPES, INT, SIZE, TensorType
 from ..passes.memory import ALIGN
 from ..passes.plan import (
     Access,
@@ -253,6 +253,8 @@ class ProgramEmitter:
                 table = self.f.v(f"load ptr, ptr {self.f.offset('%ctx', str(CTX_SCALARS))}")
                 place = self.f.offset(table, str(8 * n.attrs["index"]))
                 self.scalars[v] = (self.f.v(f"load double, ptr {place}"), "double")
+            elif n.kind == "number":
+                self.scalars[v] = self.h.arithmetic(n.op, [self.number(x) for x in n.inputs], "i64" if v.type == INT else "double")
             else:
                 raise CodegenError(f"program {self.name}: {n.kind} gives no number before its step")
         return self.scalars[v]

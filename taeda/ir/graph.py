@@ -6,6 +6,7 @@ those of docs/architecture.md, and the few that only a program has:
 
     const    a Python number                               attrs value
     size     an integer computed from sizes                attrs expr
+    number   arithmetic of numbers: add, sub, mul, div, pow, neg
     host     a number that the caller computes per call    attrs index
     view     elements of its input at other places         attrs offset, strides (in elements of the row-major input)
     update   input 0 with input 1 written at such places   attrs offset, strides

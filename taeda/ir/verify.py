@@ -18,6 +18,7 @@ _SHAPE: dict[str, tuple[int, int | None, int | None, tuple[str, ...]]] = {
     "const": (0, 0, 1, ("value",)),
     "size": (0, 0, 1, ("expr",)),
     "host": (0, 0, 1, ("index",)),
+    "number": (1, 2, 1, ()),
     "rng": (0, 0, 2, ("count",)),
     "empty": (0, 0, 1, ()),
     "view": (1, 1, 1, ("offset", "strides")),

@@ -22,7 +22,7 @@ FEW_ROWS, LONG_ROW = 8, 16384
 
 #: Kinds that do one thing per element.
 ELEMENTWISE = frozenset(("map", "generate", "copy"))
-SCALARS = frozenset(("const", "size", "host"))
+SCALARS = frozenset(("const", "size", "host", "number"))
 
 
 @dataclass(eq=False)

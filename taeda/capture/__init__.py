@@ -1,0 +1,6 @@
+"""Capture: running Python once and recording what it does as a graph."""
+
+from .errors import CaptureError
+from .symint import SymBool, SymInt, SymNumber
+
+__all__ = ["CaptureError", "SymBool", "SymInt", "SymNumber"]

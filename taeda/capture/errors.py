@@ -1,0 +1,39 @@
+"""Errors of a capture, and where in the user's code they are."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from dataclasses import dataclass
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+#: Rooms of the package whose code is written like a user's: errors inside a layer name the layer's caller.
+_PYTHON = os.path.dirname(os.__file__) + os.sep
+
+
+class CaptureError(RuntimeError):
+    """Something that a captured program cannot express. The message names the user's line."""
+
+
+@dataclass(frozen=True)
+class Location:
+    file: str
+    line: int
+
+    def text(self) -> str:
+        """file:line, and the line itself."""
+        source = linecache.getline(self.file, self.line).strip()
+        return f'{self.file}:{self.line}{f": `{source}`" if source else ""}'
+
+
+def user_location() -> Location:
+    """The innermost frame outside of this package."""
+    frame = sys._getframe(1)
+    last = frame
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_PACKAGE) and not name.startswith("<"):
+            return Location(name, frame.f_lineno)
+        last, frame = frame, frame.f_back  # type: ignore[assignment]
+    return Location(last.f_code.co_filename, last.f_lineno)

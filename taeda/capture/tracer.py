@@ -1,0 +1,285 @@
+"""The tracer: turns the operator calls of one run of Python into a graph.
+
+It stands behind the core's `trace` hook. Memory is functionalised: every storage is a `Cell` with its current value, a tensor
+is a `Variable`, that is a cell and a geometry, and a write makes a new value of the cell. Real tensors that the run meets
+(parameters, buffers, optimiser state, what a closure holds) become inputs of the graph, known by identity.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..ir import sym as S
+from ..ir.graph import Graph, Node, Symbol, Value
+from ..ir.sym import Sym
+from ..ir.types import FLOAT, INT, ScalarType, TensorType
+from .errors import CaptureError, user_location
+from .geometry import Geometry, contiguous
+from .symint import ShapeEnv, SymBool, SymInt, SymNumber
+
+_active = threading.local()
+
+
+def current() -> Tracer:
+    """The tracer of this thread's capture."""
+    tracer = getattr(_active, "tracer", None)
+    if tracer is None:
+        raise CaptureError("a number of a captured program was used outside of the capture")
+    return tracer
+
+
+def active() -> Tracer | None:
+    return getattr(_active, "tracer", None)
+
+
+class Cell:
+    """A piece of memory: its value now, and how often it was written. `source`: the graph input it came from, or None."""
+
+    __slots__ = ("source", "value", "version")
+
+    def __init__(self, value: Value, source: int | None = None):
+        self.value, self.version, self.source = value, 0, source
+
+
+class Variable:
+    """What the core keeps in a traced tensor."""
+
+    __slots__ = ("cell", "geometry", "read_at", "read_value")
+
+    def __init__(self, cell: Cell, geometry: Geometry):
+        self.cell, self.geometry = cell, geometry
+        self.read_at = -1
+        self.read_value: Value | None = None
+
+    @property
+    def dtype(self) -> str:
+        return self.cell.value.type.dtype  # type: ignore[union-attr]
+
+
+class Tracer:
+    """One capture. `core` gives what it needs of the extension (so that tests can do without)."""
+
+    def __init__(self, core: Any, name: str = "program"):
+        self.core = core
+        self.graph = Graph(name)
+        self.env = ShapeEnv()
+        self.lifted: dict[int, tuple[Any, Variable]] = {}  # id of a real tensor -> the tensor (kept alive), its variable
+        self.lifted_order: list[Any] = []
+        self.n_arguments = 0
+        self.host_values: list[Callable[[], float]] = []
+        self.on_lift: Callable[[Any, int], None] | None = None
+        self._symbols: dict[str, Symbol] = {}
+        self._location: tuple[str, int] | None = None
+        self._constants: dict[tuple, Value] = {}
+
+    # -- values ----------------------------------------------------------------------------------------------------
+    def add(self, kind: str, op: str, inputs: Sequence[Value], types: Sequence, **attrs) -> Node:
+        return self.graph.add(kind, op, inputs, types, attrs, self._location)
+
+    def type_of(self, dtype: str, sizes: Sequence[Sym]) -> TensorType:
+        return TensorType(dtype, tuple(self.env.resolve(s) for s in sizes))
+
+    def read(self, v: Variable) -> Value:
+        """The tensor's value now."""
+        base = v.cell.value
+        t = base.type
+        assert isinstance(t, TensorType)
+        g = v.geometry
+        if g.offset == 0 and g.sizes == t.sizes and g.strides == t.strides():
+            return base
+        if v.read_value is None or v.read_at != v.cell.version:
+            sizes = tuple(self.env.resolve(s) for s in g.sizes)
+            strides = tuple(self.env.resolve(s) for s in g.strides)
+            v.read_value = self.add("view", "strided", [base], [TensorType(t.dtype, sizes)], offset=self.env.resolve(g.offset), strides=strides).output
+            v.read_at = v.cell.version
+        return v.read_value
+
+    def write(self, v: Variable, value: Value) -> None:
+        """Replaces the tensor's elements; every other view of its memory sees it."""
+        base = v.cell.value
+        t = base.type
+        assert isinstance(t, TensorType) and isinstance(value.type, TensorType)
+        g = v.geometry
+        if g.offset == 0 and g.strides == t.strides() and all(self.env.same(a, b) for a, b in zip(g.sizes, t.sizes, strict=True)) and g.ndim == t.ndim:
+            v.cell.value = value
+        else:
+            strides = tuple(self.env.resolve(s) for s in g.strides)
+            v.cell.value = self.add("update", "write", [base, value], [t], offset=self.env.resolve(g.offset), strides=strides).output
+        v.cell.version += 1
+
+    def tensor(self, v: Variable) -> Any:
+        """A traced tensor for a variable."""
+        g = v.geometry
+        sizes, strides = [self.env.hint(s) for s in g.sizes], [self.env.hint(s) for s in g.strides]
+        return self.core.make_traced(v, sizes, strides, self.core.dtypes[v.dtype])
+
+    def fresh(self, value: Value) -> Any:
+        """A traced tensor in memory of its own."""
+        t = value.type
+        assert isinstance(t, TensorType)
+        return self.tensor(Variable(Cell(value), contiguous(t.sizes)))
+
+    # -- inputs ----------------------------------------------------------------------------------------------------
+    def argument(self, t: Any, name: str = "") -> Any:
+        """A traced tensor for an example input; its sizes get names."""
+        dtype = t.dtype.code
+        index = len(self.graph.inputs)
+        sizes = []
+        for d, n in enumerate(t.shape):
+            s = self.env.symbol(int(n))
+            (known,) = s.symbols()
+            self._symbols[known] = Symbol(known, index, d, int(n))
+            sizes.append(s)
+        value = self.graph.add_input(TensorType(dtype, tuple(sizes)), name)
+        self.n_arguments += 1
+        variable = Variable(Cell(value, index), contiguous(sizes))
+        traced = self.tensor(variable)
+        if t.requires_grad:
+            traced.requires_grad_()
+        return traced
+
+    def variable(self, t: Any) -> Variable:
+        """The variable of a tensor; a real one becomes an input."""
+        v = self.core.traced_value(t)
+        if v is not None:
+            return v
+        known = self.lifted.get(id(t))
+        if known is not None:
+            return known[1]
+        index = len(self.graph.inputs)
+        sizes = tuple(S.as_sym(int(n)) for n in t.shape)
+        strides = tuple(int(s) for s in t.stride())
+        # A permuted dense tensor (a transposed weight) is a permutation of a row-major one.
+        order = sorted(range(len(sizes)), key=lambda d: (-strides[d], d))
+        stored = tuple(sizes[d] for d in order)
+        value = self.graph.add_input(TensorType(t.dtype.code, stored), f"p{len(self.lifted_order)}")
+        base = contiguous(stored)
+        place = {d: k for k, d in enumerate(order)}
+        geometry = Geometry(sizes, tuple(base.strides[place[d]] for d in range(len(sizes))), S.ZERO)
+        v = Variable(Cell(value, index), geometry)
+        self.lifted[id(t)] = (t, v)
+        self.lifted_order.append((t, tuple(order)))
+        if self.on_lift is not None:
+            self.on_lift(t, index)
+        return v
+
+    # -- numbers ---------------------------------------------------------------------------------------------------
+    def sym(self, x: Any) -> Sym:
+        """A size argument."""
+        if isinstance(x, SymInt):
+            return self.env.resolve(x.expr)
+        if isinstance(x, SymNumber):
+            x._refuse("using as a size")
+        return S.as_sym(int(x))
+
+    def size(self, s: Sym) -> int | SymInt:
+        """What Python sees of a size."""
+        s = self.env.resolve(s)
+        return s.value if s.value is not None else SymInt(s, self.env)
+
+    def scalar(self, x: Any) -> Value:
+        """An IR value for a number operand."""
+        if isinstance(x, SymNumber):
+            return x.value
+        if isinstance(x, SymBool):
+            x = bool(x)
+        if isinstance(x, SymInt):
+            return self._constant("size", "size", INT, expr=self.env.resolve(x.expr))
+        kind = "bool" if isinstance(x, bool) else "int" if isinstance(x, int) else "float"
+        return self._constant("const", "number", ScalarType(kind), value=x)
+
+    def _constant(self, kind: str, op: str, type_: ScalarType, **attrs) -> Value:
+        key = (kind, type_.kind, *(f"{type(a).__name__} {a!r}" for a in attrs.values()))
+        if key not in self._constants:
+            self._constants[key] = self.add(kind, op, [], [type_], **attrs).output
+        return self._constants[key]
+
+    def number_code(self, x: Any) -> str:
+        """b1, i64 or f64: the category of a number operand."""
+        if isinstance(x, SymNumber):
+            return "f64" if x.value.type == FLOAT else "i64"
+        if isinstance(x, (bool, SymBool)):
+            return "b1"
+        return "i64" if isinstance(x, (int, SymInt)) else "f64"
+
+    def number(self, op: str, a: Any, b: Any = None) -> SymNumber:
+        """Arithmetic of numbers that are known at run time."""
+        inputs = [self.scalar(x) for x in (a, b) if x is not None]
+        whole = all(v.type != FLOAT for v in inputs) and op in ("add", "sub", "mul", "neg")
+        return SymNumber(self.add("number", op, inputs, [INT if whole else FLOAT]).output)
+
+    def host_float(self, getter: Callable[[], float]) -> SymNumber:
+        """A float that `getter()` gives anew at each call of the compiled program."""
+        index = len(self.host_values)
+        self.host_values.append(getter)
+        return SymNumber(self.add("host", "float", [], [FLOAT], index=index).output)
+
+    def rng_reserve(self, count: Any) -> tuple[SymNumber, SymNumber]:
+        """(seed, first counter): taken from the generator when the program runs."""
+        seed, offset = self.add("rng", "reserve", [], [INT, INT], count=self.sym(count)).outputs
+        return SymNumber(seed), SymNumber(offset)
+
+    # -- the hook --------------------------------------------------------------------------------------------------
+    def call(self, op: Any, args: Sequence[Any]) -> Any:
+        """One operator call of the captured run."""
+        from .rules import trace_op
+
+        location = user_location()
+        self._location = (location.file, location.line)
+        return trace_op(self, op, list(args))
+
+    def shape(self, t: Any) -> tuple:
+        """The sizes of a traced tensor as Python sees them."""
+        return tuple(self.size(s) for s in self.core.traced_value(t).geometry.sizes)
+
+    def refuse_read(self, t: Any, what: str) -> None:
+        where = user_location().text()
+        raise CaptureError(
+            f"{where}: {what}() needs a tensor's value, which is not known while the function is captured. A branch on it would be frozen to "
+            "this run's outcome. Use tensor operators (for example where()) instead of Python control flow, or move the line out of the "
+            "compiled function."
+        )
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+    def finish(self, returns: Sequence[Value], writes: Sequence[int | None]) -> Graph:
+        """The graph, with everything known about sizes put in."""
+        g = self.graph
+        g.block.returns, g.writes = list(returns), list(writes)
+        g.substitute(self.env.known)
+        used = {n for v in g.inputs for s in v.type.sizes for n in s.symbols()}  # type: ignore[union-attr]
+        g.symbols = {n: s for n, s in self._symbols.items() if n in used}
+        seen = set()
+        for r in self.env.guards:
+            r = r.substitute(self.env.known)
+            if r.decide() is not True and r not in seen:
+                seen.add(r)
+                g.guards.append(r)
+        return g
+
+    def __enter__(self) -> Tracer:
+        if active() is not None:
+            raise CaptureError("a capture is running on this thread already")
+        _active.tracer = self
+        self.core.begin_trace()
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self.core.end_trace()
+        _active.tracer = None
+
+
+class paused:
+    """`with paused():` real tensors run for real inside a capture (to make optimiser state, for example)."""
+
+    def __enter__(self) -> None:
+        self.tracer = active()
+        if self.tracer is not None:
+            self.tracer.core.end_trace()
+            _active.tracer = None
+
+    def __exit__(self, *exc) -> None:
+        if self.tracer is not None:
+            _active.tracer = self.tracer
+            self.tracer.core.begin_trace()
