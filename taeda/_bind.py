@@ -107,14 +107,15 @@ def write_out(op: str, result, out):
             "arguments requires grad."
         )
     a, b = result.dtype, out.dtype
-    if _category(a) > _category(b):
+    if category(a) > category(b):
         raise RuntimeError(f"result type {a} can't be cast to the desired output type {b}")
     if tuple(out.shape) != tuple(result.shape):
         out.resize_(result.shape)
     return out.copy_(result)
 
 
-def _category(d) -> int:
+def category(d) -> int:
+    """bool, integer, floating point, complex as 0 to 3."""
     return 3 if d.is_complex else 2 if d.is_floating_point else 0 if d is _core.bool else 1
 
 

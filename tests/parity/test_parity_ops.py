@@ -6,7 +6,7 @@ import warnings
 
 import numpy
 import pytest
-from ops import samples  # tests/ops
+from ..ops import samples
 
 import taeda
 from taeda._bind import bound

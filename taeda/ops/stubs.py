@@ -1,0 +1,247 @@
+"""Writes the type stubs `taeda/_core.pyi` and `taeda/__init__.pyi` from the operator table and the built core.
+
+Run as `python -m taeda.ops.stubs`; `--check` only says whether the files are up to date.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+
+_TYPES = {
+    "Tensor": "Tensor", "Tensor?": "Tensor | None", "Tensor[]": "Sequence[Tensor]", "Tensor?[]": "Sequence[Tensor | None]",
+    "Tensor|Number": "Tensor | Number", "Number": "Number", "Number?": "Number | None", "int": "int", "int?": "int | None",
+    "int[]": "Sequence[int] | int", "int[]?": "Sequence[int] | int | None", "bool": "_bool", "bool?": "_bool | None",
+    "float": "_float", "float?": "_float | None", "dtype": "_dtype", "dtype?": "_dtype | None", "str": "str", "str?": "str | None",
+    "object": "Any",
+}  # fmt: skip
+#: Types of the parameters that composites share; others are Any.
+_NAMED = {
+    "input": "Tensor", "self": "Tensor", "other": "Tensor | Number", "dtype": "_dtype | None", "requires_grad": "_bool", "keepdim": "_bool",
+    "generator": "Generator | None", "training": "_bool", "inplace": "_bool", "weight": "Tensor | None", "bias": "Tensor | None",
+    "tensors": "Sequence[Tensor]", "mask": "Tensor", "index": "Tensor", "reduction": "str", "p": "_float", "eps": "_float | None",
+}  # fmt: skip
+_SEVERAL = {"sort", "topk", "kthvalue", "aminmax", "var_mean", "std_mean"}
+_LISTS = {"split", "chunk", "unbind", "tensor_split", "meshgrid", "broadcast_tensors"}
+_ANYTHING = {"max", "min", "median", "unique", "nonzero", "where"}
+_VALUES = {"allclose": "_bool", "equal": "_bool", "broadcast_shapes": "Size"}
+_HEADER = '''"""{what} Made from the operator table by `python -m taeda.ops.stubs`: do not edit."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+{imports}
+'''
+
+
+def _result(op) -> str:
+    name = op.name.strip("_")
+    if name in _SEVERAL:
+        return "tuple[Tensor, Tensor]"
+    if name in _LISTS:
+        return "tuple[Tensor, ...]"
+    return "Any" if name in _ANYTHING else _VALUES.get(name, "Tensor")
+
+
+def _of_schema(op, method: bool) -> str:
+    parts = []
+    for position, text in enumerate(op.params.split(",")):
+        text = text.strip()
+        if text == "*":
+            parts.append("*")
+            continue
+        declared, _, default = text.partition("=")
+        kind, _, name = declared.strip().rpartition(" ")
+        if position == 0 and method:
+            parts.append("self")
+            continue
+        last = position == len(op.params.split(",")) - 1
+        if kind == "int[]" and last and method:
+            parts.append(f"*{name}: Any")
+            continue
+        parts.append(f"{name}: {_TYPES[kind]}" + (f" = {default.strip()}" if default else ""))
+    if op.out:
+        parts += [] if "*" in parts else ["*"]
+        parts.append("out: Tensor | None = None")
+    return ", ".join(parts)
+
+
+def _of_function(fn, method: bool, out: bool) -> str:
+    parts, starred, slash = [], False, False
+    for position, p in enumerate(inspect.signature(fn).parameters.values()):
+        if position == 0 and method:
+            parts.append("self")
+            continue
+        if p.kind is p.VAR_POSITIONAL:
+            parts.append(f"*{p.name}: Any")
+            starred = True
+        elif p.kind is p.VAR_KEYWORD:
+            slash = True
+        else:
+            if p.kind is p.KEYWORD_ONLY and not starred:
+                parts.append("*")
+                starred = True
+            default = "" if p.default is p.empty else f" = {p.default!r}" if isinstance(p.default, (int, str, type(None))) else " = ..."
+            kind = _NAMED.get(p.name, "Any")
+            if p.default is None and "None" not in kind and kind != "Any":
+                kind += " | None"
+            parts.append(f"{p.name}: {kind}{default}")
+    if out and "out" not in inspect.signature(fn).parameters:
+        parts += [] if starred else ["*"]
+        parts.append("out: Tensor | None = None")
+    return ", ".join([*parts, "**kwargs: Any"] if slash else parts)
+
+
+def _signature(op, method: bool) -> str:
+    fn = op.front or (op.fn if op.kind == "composite" else None)
+    return _of_function(fn, method, bool(op.out) and not method) if fn is not None else _of_schema(op, method)
+
+
+def _operators(table, aliases) -> tuple[list[str], list[str]]:
+    """(functions, methods) as stub lines."""
+    functions, methods = {}, {}
+    for op in table.values():
+        if op.parent:
+            continue
+        for name in (op.name, *(op.aliases or ())):
+            if op.function and op.name[0] != "_":
+                functions[name] = f"def {name}({_signature(op, False)}) -> {_result(op)}: ..."
+            if op.method is True:
+                methods[name] = f"def {name}({_signature(op, True)}) -> {_result(op)}: ..."
+            if op.inplace and op.method is True:
+                methods[name + "_"] = f"def {name}_(self, *args: Any, **kwargs: Any) -> Self: ..."
+            if op.inplace and op.function and op.name[0] != "_" and op.kind == "map":
+                functions[name + "_"] = f"def {name}_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor: ..."
+        if isinstance(op.method, str):
+            methods[op.method] = f"def {op.method}({_signature(op, True)}) -> Tensor: ..."
+    return [functions[k] for k in sorted(functions)], [methods[k] for k in sorted(methods)]
+
+
+_NUMBER_SLOTS = (
+    [f"__{n}__" for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift")]
+    + [f"__r{n}__" for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift")]
+    + [f"__i{n}__" for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift")]
+)
+_PROTOCOL = [
+    "def __init__(self, *args: Any, **kwargs: Any) -> None: ...",
+    "def __getitem__(self, index: Any) -> Tensor: ...",
+    "def __setitem__(self, index: Any, value: Any) -> None: ...",
+    "def __len__(self) -> int: ...",
+    "def __iter__(self) -> Iterator[Tensor]: ...",
+    "def __bool__(self) -> _bool: ...",
+    "def __int__(self) -> int: ...",
+    "def __float__(self) -> _float: ...",
+    "def __index__(self) -> int: ...",
+    "def __neg__(self) -> Tensor: ...",
+    "def __pos__(self) -> Tensor: ...",
+    "def __abs__(self) -> Tensor: ...",
+    "def __invert__(self) -> Tensor: ...",
+    "def __hash__(self) -> int: ...",
+    *(f"def {n}(self, other: Any) -> Tensor: ..." for n in _NUMBER_SLOTS),
+    *(f"def {n}(self, other: Any) -> Tensor: ...  # type: ignore[override]" for n in ("__eq__", "__ne__")),
+    *(f"def {n}(self, other: Any) -> Tensor: ..." for n in ("__lt__", "__le__", "__gt__", "__ge__")),
+]
+_ATTRIBUTES = {"shape": "Size", "dtype": "_dtype", "device": "device", "ndim": "int", "itemsize": "int", "nbytes": "int", "_version": "int",
+               "requires_grad": "_bool", "is_leaf": "_bool", "grad": "Tensor | None", "grad_fn": "Any", "data": "Tensor", "T": "Tensor",
+               "mT": "Tensor", "H": "Tensor", "output_nr": "int", "retains_grad": "_bool"}  # fmt: skip
+
+
+def _described(cls) -> str:
+    return "property" if isinstance(cls, property) or inspect.isgetsetdescriptor(cls) else "callable"
+
+
+def _tensor_class(core, methods: list[str]) -> list[str]:
+    """The stub of Tensor: table methods, and what the core and `taeda._tensor` add."""
+    named = {m.split("(")[0].removeprefix("def ") for m in (*methods, *_PROTOCOL)}
+    lines = list(_PROTOCOL)
+    for name, member in sorted(vars(core.Tensor).items()):
+        if name in named or (name.startswith("__") and name.endswith("__")):
+            continue
+        if _described(member) == "property":
+            lines.append(f"{name}: {_ATTRIBUTES.get(name, 'Any' if not name.startswith('is_') else '_bool')}")
+        elif inspect.isfunction(member):
+            lines.append(f"def {name}({_of_function(member, True, False)}) -> Any: ...")
+        elif callable(member) or hasattr(member, "__call__"):
+            lines.append(f"def {name}(self, *args: Any, **kwargs: Any) -> Any: ...")
+    return [*lines, *methods]
+
+
+def core_stub() -> str:
+    """Text of `_core.pyi`."""
+    from taeda import _core
+    from taeda.ops.table import ALIASES, TABLE
+
+    _, methods = _operators(TABLE, ALIASES)
+    lines = [_HEADER.format(what="The extension module.", imports="from typing_extensions import Self\n\nfrom ._tensor import Size")]
+    lines += ["Number = int | float | bool", "_bool = bool", "_float = float", "", "class dtype:", "    is_floating_point: _bool", "    is_complex: _bool",
+              "    is_signed: _bool", "    itemsize: int", "    name: str", "    code: str", "    def to_complex(self) -> dtype: ...",
+              "    def to_real(self) -> dtype: ...", "", "_dtype = dtype", ""]  # fmt: skip
+    lines += ["class Tensor:"] + [f"    {m}" for m in _tensor_class(_core, methods)] + [""]
+    known = {"dtype", "Tensor", "Size"}
+    for name, member in sorted(vars(_core).items()):
+        if name.startswith("__") or name in known:
+            continue
+        if isinstance(member, _core.dtype):
+            lines.append(f"{name}: _dtype")
+        elif inspect.isclass(member):
+            lines += [f"class {name}:", "    def __init__(self, *args: Any, **kwargs: Any) -> None: ...",
+                      "    def __getattr__(self, name: str) -> Any: ..."]  # fmt: skip
+            for special in ("__enter__", "__exit__", "__call__"):
+                if hasattr(member, special):
+                    lines.append(f"    def {special}(self, *args: Any, **kwargs: Any) -> Any: ...")
+        elif callable(member):
+            lines.append(f"def {name}(*args: Any, **kwargs: Any) -> Any: ...")
+        else:
+            lines.append(f"{name}: Any")
+    return "\n".join(lines) + "\n"
+
+
+def package_stub() -> str:
+    """Text of `__init__.pyi`."""
+    import taeda
+    from taeda import _core
+    from taeda.ops.table import ALIASES, TABLE
+
+    functions, _ = _operators(TABLE, ALIASES)
+    table_names = {f.split("(")[0].removeprefix("def ") for f in functions}
+    lazy = sorted(taeda._SUBMODULES)
+    imports = ["from . import " + ", ".join(f"{n} as {n}" for n in lazy if (Path(taeda.__file__).parent / n).exists()
+                                            or (Path(taeda.__file__).parent / f"{n}.py").exists())]  # fmt: skip
+    taken = sorted(n for n, v in vars(taeda).items() if n[0] != "_" and n not in table_names and getattr(_core, n, None) is v
+                   and n not in ("bool", "float", "int"))  # fmt: skip
+    imports.append("from ._core import " + ", ".join(f"{n} as {n}" for n in taken))
+    imports.append("from ._core import Number, _bool, _dtype, _float")
+    imports.append("from ._printing import set_printoptions as set_printoptions")
+    tensor_names = [n for n in ("Size", "contiguous_format", "finfo", "iinfo", "layout", "memory_format", "preserve_format", "strided")]
+    imports.append("from ._tensor import " + ", ".join(f"{n} as {n}" for n in tensor_names))
+    lines = [_HEADER.format(what="The public functions.", imports="\n".join(imports))]
+    lines += ["__version__: str"]
+    lines += [f"{n}: _dtype" for n in ("bool", "float", "double", "half", "short", "int", "long", "cfloat", "cdouble")]
+    lines += [f"def {name}({_of_function(fn, False, False)}) -> Any: ..." for name, fn in sorted(vars(taeda).items())
+              if inspect.isfunction(fn) and fn.__module__ == "taeda" and name[0] != "_"]  # fmt: skip
+    lines += [f"{n}: Any" for n in sorted(taeda._LAZY)]
+    return "\n".join([*lines, *functions]).replace(": int ", ": _int ") + "\n"
+
+
+def main() -> int:
+    import taeda
+
+    home = Path(taeda.__file__).parent
+    stale = False
+    for name, text in (("_core.pyi", core_stub()), ("__init__.pyi", package_stub())):
+        path = home / name
+        if path.exists() and path.read_text() == text:
+            continue
+        stale = True
+        if "--check" not in sys.argv:
+            path.write_text(text)
+            print(f"wrote {path}")
+    if "--check" in sys.argv and stale:
+        print("stubs are stale: run python -m taeda.ops.stubs")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
