@@ -71,6 +71,10 @@ void check_device(PyObject *device); // None, "cpu" or taeda.device; RuntimeFaul
 void require_data(const Tensor &t, const char *what);
 void require_grad(const TensorRef &t); // marks a new leaf; RuntimeFault for dtypes without gradients
 
+// random.cpp: the default generator, for compiled programs
+td_rng rng_state();
+void set_rng_state(td_rng state);
+
 // create.cpp
 TensorRef tensor_from(PyObject *data, const DType *dtype); // a copy of numbers, nested sequences, buffers or a tensor
 TensorRef tensor_from_buffer(PyObject *o,

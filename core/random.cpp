@@ -83,6 +83,9 @@ td_rng state_from(nb::handle o) {
 
 } // namespace
 
+td_rng rng_state() { return default_generator().get(); }
+void set_rng_state(td_rng state) { default_generator().set(state); }
+
 td_rng rng_reserve(uint64_t count) { return default_generator().reserve(count); }
 
 void bind_random(nb::module_ &m) {

@@ -1,0 +1,60 @@
+// Kind view: new geometry over the same storage. Forms are shapes of arguments, not operators.
+#include "op.h"
+
+namespace taeda {
+
+namespace {
+
+TensorRef geometry_view(const TensorRef &t, const Geometry &g) { return view_of(t, g.sizes, g.strides, g.offset); }
+
+TensorRef reshaped(const Op &op, const TensorRef &t, const Dims &wanted, bool may_copy) {
+  Dims sizes = infer_size(op.name.c_str(), wanted, t->numel());
+  Geometry g;
+  if (view_geometry(*t, sizes, &g)) return geometry_view(t, g);
+  if (!may_copy)
+    throw RuntimeFault(
+        "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+        "contiguous subspaces). Use .reshape(...) instead.");
+  TensorRef c = raw_contiguous(t);
+  return view_of(c, sizes, contiguous_strides(sizes), c->offset);
+}
+
+int64_t or_else(const Arg &a, int64_t fallback) { return a.none() ? fallback : a.integer(); }
+
+} // namespace
+
+Results run_view(Op &op, Args &args) {
+  const TensorRef &t = args[0].tensor();
+  const std::string &form = op.form;
+  const char *name = op.name.c_str();
+  if (form == "reshape") return {reshaped(op, t, args[1].dims(), true)};
+  if (form == "view") return {reshaped(op, t, args[1].dims(), false)};
+  if (form == "alias") return {view_of(t, t->sizes, t->strides, t->offset)};
+  if (form == "transpose") {
+    int64_t n = std::max<int64_t>(int64_t(t->ndim()), 1);
+    auto a = size_t(wrap_dim(name, args[1].integer(), n)), b = size_t(wrap_dim(name, args[2].integer(), n));
+    Dims sizes = t->sizes, strides = t->strides;
+    if (t->ndim()) std::swap(sizes[a], sizes[b]), std::swap(strides[a], strides[b]);
+    return {view_of(t, sizes, strides, t->offset)};
+  }
+  if (form == "permute") return {geometry_view(t, permute_geometry(*t, args[1].dims()))};
+  if (form == "expand") return {geometry_view(t, expand_geometry(*t, args[1].dims()))};
+  if (form == "squeeze") {
+    const Dims *dims = args[1].none() ? nullptr : &args[1].dims();
+    return {geometry_view(t, squeeze_geometry(*t, dims))};
+  }
+  if (form == "unsqueeze") return {geometry_view(t, unsqueeze_geometry(*t, args[1].integer()))};
+  if (form == "select") return {geometry_view(t, select_geometry(*t, args[1].integer(), args[2].integer()))};
+  if (form == "slice")
+    return {geometry_view(t, slice_geometry(*t, args[1].integer(), or_else(args[2], 0), or_else(args[3], INT64_MAX),
+                                            or_else(args[4], 1)))};
+  if (form == "diagonal")
+    return {geometry_view(t, diagonal_geometry(*t, args[1].integer(), args[2].integer(), args[3].integer()))};
+  if (form == "unfold")
+    return {geometry_view(t, unfold_geometry(*t, args[1].integer(), args[2].integer(), args[3].integer()))};
+  if (form == "as_strided")
+    return {geometry_view(t, as_strided_geometry(*t, args[1].dims(), args[2].dims(), args[3].integer()))};
+  throw ValueFault(format("%s: unknown view form '%s'", name, form.c_str()));
+}
+
+} // namespace taeda
