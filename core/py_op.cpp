@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include <Python.h>
 #include <structmember.h>
 
 #include "op.h"
