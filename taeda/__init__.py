@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import _core
 from . import _bind as _bind_module
+from . import _core
 from ._core import (
     Generator,
     Tensor,

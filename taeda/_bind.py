@@ -19,6 +19,7 @@ def _spec(op: OpDef) -> dict:
     kind, spec = op.kind, {}
     if kind in ("map", "rows", "generate"):
         spec = {
+            "writes": (op.traits or {}).get("writes"),
             "in_types": op.in_types,
             "out_types": op.out_types,
             "accepts": tuple(op.accepts),
@@ -54,6 +55,7 @@ def _bind(op: OpDef):
             found = op.fn
         else:
             found = _core.Op(op.name, op.kind, op.schema, **_spec(op))
+            found.__doc__ = op.doc
             if op.front is not None:
                 found.front = op.front
         _BOUND[op.name] = found
@@ -79,6 +81,7 @@ def _twin(op: OpDef):
         found.__doc__ = f"In-place {op.name}()."
     else:
         found = _core.Op(name, op.kind, op.schema, inplace_of=_bind(op), **_spec(op))
+        found.__doc__ = f"In-place {op.name}()."
         if op.front is not None:
             found.front = _in_place_front(op)
     _BOUND[name] = found
@@ -270,6 +273,12 @@ def _install_entry(op: OpDef, public: dict) -> None:
             _core.set_role(op.role + "_", _BOUND[op.name + "_"])
 
 
+def _grad(*args, **kwargs):
+    from .autograd import grad
+
+    return grad(*args, **kwargs)
+
+
 def family(name: str, n: int):
     """The operator of a family for n operands."""
     return bound(f"{name}.{n}")
@@ -300,9 +309,15 @@ def install(public: dict) -> None:
         check_device=ops.creation.check_device,
         rng_reserve=_core.rng_reserve,
         is_grad_enabled=_core.is_grad_enabled,
+        is_tracing=_core.is_tracing,
+        no_grad=_core.no_grad,
+        enable_grad=_core.enable_grad,
+        autograd_grad=_grad,
     )
     _core.set_hook("kernel", _kernel_hook)
     _core.set_hook("gradient", _gradient_hook)
+    _core.set_hook("write_out", write_out)
+    _core.set_hook("write_out", write_out)
     for op in list(TABLE.values()):
         _install_entry(op, public)
     _tensor.install()

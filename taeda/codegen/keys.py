@@ -32,7 +32,7 @@ def kernel_spec(key: str) -> KernelSpec:
     from ..ops.table import lookup
 
     op = lookup(name)
-    if op.kind in ("map", "generate", "rows"):
+    if form == "map":
         return op.map_spec(ins, outs)
     if form == "scan":
         return op.scan_spec(ins[0], outs[0])

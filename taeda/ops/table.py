@@ -453,6 +453,8 @@ def structured(
     params,
     *,
     form=None,
+    fn=None,
+    types="",
     grad=None,
     accepts=None,
     method=True,
@@ -472,12 +474,16 @@ def structured(
 
     grad is a Python rule, called with what its parameter names ask for: `g` (`g1`, ... further outputs), a schema
     parameter's name, `out`, `<tensor>_shape`, `<tensor>_dtype`. It returns one gradient (or None) a tensor parameter,
-    through operators only.
+    through operators only. fn and types: the element's formula, where the operator runs a map kernel (cast).
     """
+    ins, _, outs = types.partition("->")
     return OpDef(
         name,
         kind,
         params,
+        fn=fn,
+        in_types=ins,
+        out_types=outs,
         grad=grad,
         accepts=accepts,
         method=method,

@@ -452,6 +452,8 @@ structured(
     "copy",
     "Tensor input, dtype dtype",
     form="to",
+    fn=lambda x: x,
+    types="T->T",
     grad=lambda g, input_dtype: F.cast(g, input_dtype),
     method=False,
     function=False,
