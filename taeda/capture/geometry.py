@@ -241,3 +241,41 @@ def unfold(g: Geometry, dim: int, size: Sym, step: Sym, env: ShapeEnv) -> Geomet
         raise RuntimeError(f"step is {step} but must be > 0")
     count = S.floordiv(have - size, step) + 1
     return Geometry((*g.sizes[:d], count, *g.sizes[d + 1 :], size), (*g.strides[:d], g.strides[d] * step, *g.strides[d + 1 :], g.strides[d]), g.offset)
+
+
+def memory_order(sizes: Sequence[Sym], inputs: Sequence[Geometry], env: ShapeEnv) -> list[int]:
+    """Dimensions of an elementwise result, outermost in memory first: as the inputs' lie, ties going to the next input. The same
+    choice as the core's for real tensors, made on the example's sizes."""
+    n = len(sizes)
+    order = list(range(n))
+    if n < 2 or all(g.ndim == 0 or is_contiguous(g, env) for g in inputs):
+        return order
+    size = [env.hint(s) for s in sizes]
+    known = [([env.hint(s) for s in g.sizes], [env.hint(s) for s in g.strides]) for g in inputs]
+
+    def stride(g: tuple[list[int], list[int]], d: int) -> int:
+        at = d - (n - len(g[0]))
+        return 0 if at < 0 or (g[0][at] == 1 and size[d] != 1) else g[1][at]
+
+    def inside(a: int, b: int) -> int:
+        """> 0: dimension a belongs inside b."""
+        for g in known:
+            sa, sb = stride(g, a), stride(g, b)
+            if not sa or not sb:
+                continue
+            if sa != sb:
+                return 1 if sa < sb else -1
+            if size[a] != size[b]:
+                return 1 if size[a] < size[b] else -1
+        return 0
+
+    for i in range(1, n):  # insertion sort: pairs that no input orders keep their places
+        at = i
+        for j in range(i - 1, -1, -1):
+            c = inside(order[j], order[at])
+            if c > 0:
+                order[j], order[at] = order[at], order[j]
+                at = j
+            elif c < 0:
+                break
+    return order

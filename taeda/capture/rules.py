@@ -14,7 +14,7 @@ from ..ops.table import TABLE, OpDef, lookup
 from .errors import CaptureError
 from .geometry import shape_text, wrap_dim
 from .promote import category, result_type
-from .tracer import Tracer, Variable
+from .tracer import Cell, Tracer, Variable
 
 Rule = Callable[[Tracer, OpDef, dict[str, Any]], Any]
 
@@ -75,20 +75,25 @@ def view(tr: Tracer, v: Value, sizes: Sequence[Sym]) -> Value:
     return tr.add("view", "reshape", [v], [t], offset=S.ZERO, strides=t.strides()).output
 
 
-def broadcast(tr: Tracer, name: str, shapes: Sequence[Sequence[Sym]]) -> tuple[Sym, ...]:
-    """The common shape; sizes that the example makes equal or 1 become guards."""
+def broadcast(tr: Tracer, name: str, shapes: Sequence[Sequence[Sym]], strict: bool = False) -> tuple[Sym, ...]:
+    """The common shape; sizes that the example makes equal or 1 become guards.
+
+    strict: so does a size of 1 beside a name that is 1 in the example. The tape undoes broadcasting by the example's sizes.
+    """
     out: list[Sym] = []
     env = tr.env
     for place in range(1, max((len(s) for s in shapes), default=0) + 1):
-        found = S.ONE
-        for shape in shapes:
-            if len(shape) < place:
-                continue
-            s = env.resolve(shape[-place])
+        present = [shape[-place] for shape in shapes if len(shape) >= place]
+        found = present[0]
+        for s in map(env.resolve, present):
             found = env.resolve(found)
-            if s == found or s == 1:
+            if s == found:
                 continue
-            if found == 1:
+            if strict and env.hint(s) == env.hint(found) == 1:
+                env.equal(s, found)
+            elif s == 1:
+                continue
+            elif found == 1:
                 found = s
             elif env.hint(s) == env.hint(found):
                 env.equal(s, found)
@@ -174,7 +179,8 @@ def map_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
             v = tr.scalar(x)
         values.append(v)
         codes.append(code)
-    space = broadcast(tr, op.name, shapes)
+    tensors = [x for x in operands if is_tensor(tr, x)]
+    space = broadcast(tr, op.name, shapes, strict=any(x.requires_grad for x in tensors))
     values = [conform(tr, v, space) if isinstance(v.type, TensorType) else v for v in values]
     types = []
     for letter in op.out_types:
@@ -185,7 +191,13 @@ def map_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     if op.kind == "rows":
         attrs["space"] = space
     n = tr.add(op.kind, op.name, values, types, **attrs)
-    results = tuple(tr.fresh(v) for v in n.outputs)
+    writes = (op.traits or {}).get("writes")
+    if writes is not None:  # an optimiser's step: each output replaces an operand
+        for v, w in zip(n.outputs, writes, strict=True):
+            target = tr.variable(operands[w])
+            tr.write(target, cast(tr, v, target.dtype))
+    like = [tr.variable(x) for x in tensors] if op.kind == "map" else []
+    results = tuple(tr.fresh_like(v, like) for v in n.outputs)
     return results[0] if len(results) == 1 else results
 
 
@@ -194,7 +206,7 @@ def generate_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     sizes = tuple(tr.sym(s) for s in items[0][1])
     numbers = [x for name, x in items[1:] if name != "dtype"][: len(op.in_types)]
     code = dtype_code(named.get("dtype")) or default_float(tr)
-    codes = tuple({"T": code, "i": "i64", "d": "f64"}[t] for t in op.in_types)
+    codes = tuple({"T": COMPUTE_OF[code], "i": "i64", "d": "f64"}[t] for t in op.in_types)
     return tr.fresh(tr.add("generate", op.name, [tr.scalar(x) for x in numbers], [tr.type_of(code, sizes)], codes=codes).output)
 
 
@@ -202,17 +214,13 @@ def generate_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
 def reduce_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     source = tr.read(tr.variable(named["input"]))
     keepdim, wanted = bool(named.get("keepdim")), dtype_code(named.get("dtype"))
-    t = type_of(source)
-    if op.to_float and category(t.dtype) < 2:
+    if wanted is not None:
+        source = cast(tr, source, wanted)
+    if op.to_float and category(type_of(source).dtype) < 2:
         source = cast(tr, source, default_float(tr))
-        t = type_of(source)
+    t = type_of(source)
     check_accepts(tr, op, t.dtype)
-    out = {"T": t.dtype, "acc": t.dtype if category(t.dtype) >= 2 else "i64", "i": "i64", "b": "b1"}[op.out_types]
-    if wanted is not None and wanted != out:
-        if category(wanted) < category(t.dtype) or (wanted, t.dtype) == ("f32", "f64") or category(wanted) == 1 or wanted in ("f16", "bf16"):
-            source = cast(tr, source, wanted)  # the reduction runs in the wanted dtype
-            t = type_of(source)
-        out = wanted
+    out = {"T": t.dtype, "acc": t.dtype if category(t.dtype) >= 2 or wanted else "i64", "i": "i64", "b": "b1"}[op.out_types]
     dims = dims_of(named.get("dim"), t.ndim)
     original = t.sizes
     if op.traits["single"] and named.get("dim") is None and t.ndim != 1:
@@ -280,7 +288,8 @@ def scan_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     if not t.ndim:
         value = tr.add("scan", op.name, [view(tr, source, (S.ONE,))], [TensorType(out, (S.ONE,))], dim=0).output
         return tr.fresh(view(tr, value, ()))
-    return tr.fresh(tr.add("scan", op.name, [source], [TensorType(out, t.sizes)], dim=dim).output)
+    value = tr.add("scan", op.name, [source], [TensorType(out, t.sizes)], dim=dim).output
+    return tr.fresh_like(value, [tr.variable(named["input"])])
 
 
 # -- copies ------------------------------------------------------------------------------------------------------------------
@@ -298,13 +307,12 @@ def copy_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
         return target
     if form == "to":
         code = named["dtype"].code
-        return target if code == v.dtype else tr.fresh(cast(tr, tr.read(v), code))
+        return target if code == v.dtype else tr.fresh_like(cast(tr, tr.read(v), code), [v])
     if form == "contiguous":
         from .geometry import is_contiguous
 
-        if is_contiguous(v.geometry, tr.env):
-            return target
-    return tr.fresh(tr.read(v))
+        return target if is_contiguous(v.geometry, tr.env) else tr.fresh(tr.read(v))
+    return tr.fresh_like(tr.read(v), [v])
 
 
 def cat_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
@@ -352,11 +360,10 @@ def sort_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
                k=k)  # fmt: skip
     results = []
     for value in n.outputs:
-        own = Variable(tr.core.traced_value(tr.fresh(value)).cell, G.contiguous(sizes))
-        own.geometry = G.transpose(own.geometry, dim, last)
+        moved = Variable(Cell(value), G.transpose(G.contiguous(sizes), dim, last))
         if not v.geometry.ndim:
-            own.geometry = G.Geometry((), (), S.ZERO)
-        results.append(tr.tensor(own))
+            moved.geometry = G.Geometry((), (), S.ZERO)
+        results.append(tr.fresh(tr.read(moved)))
     return tuple(results)
 
 

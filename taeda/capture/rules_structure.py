@@ -11,7 +11,6 @@ from ..ir.sym import Sym
 from ..ir.types import TensorType
 from ..ops.table import OpDef
 from . import geometry as G
-from .promote import promote
 from .tracer import Cell, Tracer, Variable
 
 
@@ -78,9 +77,11 @@ def contract_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
 
 
 def _contract(tr: Tracer, op: OpDef, a: Variable, left: str, b: Variable, right: str, out: str, bias: Value | None = None) -> Value:
-    from .rules import cast, check_accepts
+    from .rules import check_accepts, type_of
 
-    code = promote(a.dtype, b.dtype)
+    code = a.dtype
+    if b.dtype != code or (bias is not None and type_of(bias).dtype != code):
+        raise RuntimeError(f"{op.name}: expected m1 and m2 to have the same dtype, but got: {tr.core.dtypes[code]} != {tr.core.dtypes[b.dtype]}")
     check_accepts(tr, op, code)
     env = tr.env
     sizes: dict[str, Sym] = {}
@@ -94,7 +95,7 @@ def _contract(tr: Tracer, op: OpDef, a: Variable, left: str, b: Variable, right:
     values = []
     for v in (a, b):
         v = Variable(v.cell, G.Geometry(tuple(env.resolve(s) for s in v.geometry.sizes), v.geometry.strides, v.geometry.offset))
-        values.append(cast(tr, tr.read(v), code))
+        values.append(tr.read(v))
     inputs = [*values, *([bias] if bias is not None else [])]
     t = tr.type_of(code, [sizes[c] for c in out])
     return tr.add("contract", op.name, inputs, [t], a=left, b=right, c=out).output
@@ -151,8 +152,6 @@ def _matrix_operand(v: Variable, kept: list[tuple[int, str]], batch: int, matrix
 
 
 def _linear(tr: Tracer, op: OpDef, x: Any, w: Any, bias: Any) -> Any:
-    from .rules import cast
-
     a, b = tr.variable(x), tr.variable(w)
     if b.geometry.ndim != 2:
         raise RuntimeError(f"linear(): weight must be a matrix, got {b.geometry.ndim} dimensions")
@@ -165,7 +164,7 @@ def _linear(tr: Tracer, op: OpDef, x: Any, w: Any, bias: Any) -> Any:
         v = tr.variable(bias)
         if v.geometry.ndim != 1 or not tr.env.equal(v.geometry.sizes[0], b.geometry.sizes[0]):
             raise RuntimeError(f"linear(): bias has shape {G.shape_text(v.geometry.sizes)}, expected [{b.geometry.sizes[0]}]")
-        value = cast(tr, tr.read(v), promote(a.dtype, b.dtype))
+        value = tr.read(v)
     return tr.fresh(_contract(tr, op, a, lead + "k", b, "nk", lead + "n", value))
 
 
@@ -246,7 +245,7 @@ def gather_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
 
 
 def scatter_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
-    from .rules import type_of
+    from .rules import cast, type_of
 
     form, mode = op.traits["form"], op.traits["mode"]
     items = list(named.values())
@@ -254,13 +253,19 @@ def scatter_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     base = tr.read(target)
     source = tr.variable(items[-1])
     if source.dtype != target.dtype:
-        raise RuntimeError(f"{op.name}(): Expected self.dtype to be equal to src.dtype")
+        if form == "along" or source.geometry.ndim:
+            raise RuntimeError(f"{op.name}(): Expected self.dtype to be equal to src.dtype")
+        source = tr.variable(tr.fresh(cast(tr, tr.read(source), target.dtype)))  # a 0-d value is cast, as a number would be
     if form == "index":
         indices, attrs = _index_form(tr, target, named["indices"])
         spread = Variable(source.cell, G.expand(source.geometry, [S.as_sym(s) for s in attrs["space"]], tr.env))
         return tr.fresh(tr.add("scatter", op.name, [base, *indices, tr.read(spread)], [type_of(base)], mode=mode, **attrs).output)
     dim = G.wrap_dim(int(named["dim"]), target.geometry.ndim)
     index = _one_index(tr, op, named["index"])
+    if form == "select":
+        count = type_of(index).sizes[0] if type_of(index).ndim else S.ONE
+        space = [count if d == dim else s for d, s in enumerate(target.geometry.sizes)]
+        source = Variable(source.cell, G.expand(source.geometry, space, tr.env))
     values = tr.read(source)
     if form == "select" and type_of(index).ndim == 0:
         index = tr.add("view", "reshape", [index], [TensorType(type_of(index).dtype, (S.ONE,))], offset=S.ZERO, strides=(S.ONE,)).output

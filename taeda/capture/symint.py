@@ -294,7 +294,7 @@ class SymBool:
 
 
 class SymNumber:
-    """A number that is known only when the program runs: what the caller computes per call (`host_float`), a counter of the
+    """A number that is known only when the program runs: what the caller computes per call (`host_numbers`), a counter of the
     random generator, and what is computed from such. Python cannot branch on it."""
 
     __slots__ = ("value",)
@@ -344,8 +344,8 @@ class SymNumber:
         from .errors import CaptureError, user_location
 
         raise CaptureError(
-            f"{user_location().text()}: {what} a number that is known only when the compiled program runs (a hyperparameter read through "
-            "host_float, or a random counter). Compute with tensors, or move this line out of the compiled function."
+            f"{user_location().text()}: {what} a number that is known only when the compiled program runs (a hyperparameter of an optimizer, "
+            "or a random counter). Compute with tensors, or move this line out of the compiled function."
         )
 
     def __bool__(self):

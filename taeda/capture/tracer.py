@@ -16,7 +16,7 @@ from ..ir.graph import Graph, Node, Symbol, Value
 from ..ir.sym import Sym
 from ..ir.types import FLOAT, INT, ScalarType, TensorType
 from .errors import CaptureError, user_location
-from .geometry import Geometry, contiguous
+from .geometry import Geometry, contiguous, memory_order
 from .symint import ShapeEnv, SymBool, SymInt, SymNumber
 
 _active = threading.local()
@@ -68,7 +68,7 @@ class Tracer:
         self.lifted: dict[int, tuple[Any, Variable]] = {}  # id of a real tensor -> the tensor (kept alive), its variable
         self.lifted_order: list[Any] = []
         self.n_arguments = 0
-        self.host_values: list[Callable[[], float]] = []
+        self.host_functions: list[tuple[Callable[[], tuple[float, ...]], tuple[float, ...]]] = []
         self.on_lift: Callable[[Any, int], None] | None = None
         self._symbols: dict[str, Symbol] = {}
         self._location: tuple[str, int] | None = None
@@ -120,6 +120,21 @@ class Tracer:
         t = value.type
         assert isinstance(t, TensorType)
         return self.tensor(Variable(Cell(value), contiguous(t.sizes)))
+
+    def fresh_like(self, value: Value, inputs: Sequence[Variable]) -> Any:
+        """A traced tensor in memory of its own whose dimensions lie in the order in which the inputs' do, as eager results' do."""
+        t = value.type
+        assert isinstance(t, TensorType)
+        order = memory_order(t.sizes, [v.geometry for v in inputs], self.env)
+        if order == list(range(t.ndim)):
+            return self.fresh(value)
+        # The cell's base is row-major in the order of memory; the tensor is a permutation of it.
+        stored = tuple(t.sizes[d] for d in order)
+        strides = t.strides()
+        base = self.add("view", "permute", [value], [TensorType(t.dtype, stored)], offset=S.ZERO, strides=tuple(strides[d] for d in order)).output
+        rows = contiguous(stored).strides
+        place = {d: k for k, d in enumerate(order)}
+        return self.tensor(Variable(Cell(base), Geometry(t.sizes, tuple(rows[place[d]] for d in range(t.ndim)), S.ZERO)))
 
     # -- inputs ----------------------------------------------------------------------------------------------------
     def argument(self, t: Any, name: str = "") -> Any:
@@ -210,11 +225,12 @@ class Tracer:
         whole = all(v.type != FLOAT for v in inputs) and op in ("add", "sub", "mul", "neg")
         return SymNumber(self.add("number", op, inputs, [INT if whole else FLOAT]).output)
 
-    def host_float(self, getter: Callable[[], float]) -> SymNumber:
-        """A float that `getter()` gives anew at each call of the compiled program."""
-        index = len(self.host_values)
-        self.host_values.append(getter)
-        return SymNumber(self.add("host", "float", [], [FLOAT], index=index).output)
+    def host_numbers(self, fn: Callable[[], tuple[float, ...]]) -> tuple[SymNumber, ...]:
+        """Floats that `fn()` gives anew at each call of the compiled program. It is called once now, for this call's values."""
+        values = tuple(float(x) for x in fn())
+        first = sum(len(v) for _, v in self.host_functions)
+        self.host_functions.append((fn, values))
+        return tuple(SymNumber(self.add("host", "float", [], [FLOAT], index=first + k).output) for k in range(len(values)))
 
     def rng_reserve(self, count: Any) -> tuple[SymNumber, SymNumber]:
         """(seed, first counter): taken from the generator when the program runs."""

@@ -91,8 +91,8 @@ def contract(p: ProgramEmitter, step: ContractStep) -> None:
         c = step.letters[2]
         order = [c.index(x) for x in step.groups["batch"] + step.groups["m"] + step.groups["n"]]
         own = Access(step.c.buffer, step.c.offset, tuple(step.c.strides[d] for d in order))
-        # The kernel reads C as its first input and writes it as its output: operand 0 stands for both.
-        operands = _operands(p, [own, *step.extra], len(order), at="epilogue_operands")
+        # The kernel writes C and reads it as its first input.
+        operands = _operands(p, [own, own, *step.extra], len(order), at="epilogue_operands")
         epilogue = p.h.scratch("epilogue", 16)
         p.f.emit(f"store ptr {p.kernel(step.epilogue)}, ptr {epilogue}")
         p.f.emit(f"store ptr {operands}, ptr {p.f.offset(epilogue, '8')}")
