@@ -235,6 +235,36 @@ void bind_ops(nb::module_ &m) {
         if (tracing_depth > 0) --tracing_depth;
       },
       "The capture ends.");
+  m.def(
+      "make_traced",
+      [](nb::object value, nb::object sizes, nb::object strides, nb::object dtype) {
+        DType d;
+        if (!dtype_from(dtype.ptr(), &d)) throw TypeFault("make_traced: argument 'dtype' must be a taeda.dtype");
+        TensorRef t(new Tensor);
+        t->sizes = dims_from(sizes.ptr(), "make_traced: sizes");
+        t->strides = strides.is_none() ? contiguous_strides(t->sizes) : dims_from(strides.ptr(), "make_traced: strides");
+        if (t->strides.size() != t->sizes.size()) throw ValueFault("make_traced: sizes and strides differ in length");
+        t->dtype = d;
+        t->traced = value.release().ptr();
+        return nb::steal(wrap(t));
+      },
+      nb::arg("value"), nb::arg("sizes"), nb::arg("strides").none(), nb::arg("dtype"),
+      "A tensor without data that stands for `value` in a capture; the sizes are those of the example.");
+  m.def(
+      "traced_value",
+      [](nb::object t) {
+        PyObject *v = is_tensor(t.ptr()) ? tensor_ptr(t.ptr())->traced : nullptr;
+        return nb::borrow(v ? v : Py_None);
+      },
+      nb::arg("tensor"), "What a traced tensor stands for; None for ordinary tensors.");
+  m.def(
+      "set_traced_value",
+      [](nb::object t, nb::object value) {
+        if (!is_tensor(t.ptr()) || !tensor_ptr(t.ptr())->traced) throw TypeFault("set_traced_value: not a traced tensor");
+        PyObject *old = std::exchange(tensor_ptr(t.ptr())->traced, value.release().ptr());
+        Py_DECREF(old);
+      },
+      nb::arg("tensor"), nb::arg("value"), "Lets a traced tensor stand for another value, after a write into it.");
   m.def("is_tracing", [] { return tracing_depth > 0; }, "Whether a capture runs on this thread.");
 }
 
