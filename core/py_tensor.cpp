@@ -28,6 +28,8 @@ int tensor_traverse(PyObject *self, visitproc visit, void *arg) {
     for (PyObject *h : m->hooks) Py_VISIT(h);
     if (m->grad) Py_VISIT(m->grad->self_py());
     if (m->base) Py_VISIT(m->base->self_py());
+    if (m->grad_fn) Py_VISIT(m->grad_fn->self_py());
+    if (m->base_fn) Py_VISIT(m->base_fn->self_py());
   }
   return 0;
 }
