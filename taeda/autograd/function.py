@@ -1,0 +1,118 @@
+"""Custom functions: a forward and a backward of your own on the tape."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from .. import _core
+
+Tensor = _core.Tensor
+
+
+class FunctionCtx(_core.FunctionState):
+    """Carries what forward leaves for backward: saved tensors, and any attributes."""
+
+
+class Function:
+    """A differentiable operation of your own.
+
+    Derive, write `forward(ctx, *args)` and `backward(ctx, *grads)` as static methods, and call `apply(*args)`. Backward returns one
+    gradient (or None) per argument of forward. Instead of taking ctx, forward may leave it to `setup_context(ctx, inputs, output)`.
+    """
+
+    _has_setup_context = False
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        raise RuntimeError(
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke them on the class itself."
+        )
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        cls._has_setup_context = cls.setup_context is not Function.setup_context
+        if cls.vjp is not Function.vjp:
+            if cls.backward is not Function.backward and cls.backward is not cls.vjp:
+                raise RuntimeError(f"{cls.__name__} implements both 'backward' and 'vjp'; write one of them")
+            cls.backward = staticmethod(cls.vjp)
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """Computes the outputs: a tensor, or a tuple of tensors and other values."""
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple, output: Any) -> None:
+        """Keeps on ctx what backward needs, where forward does not take ctx."""
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *grad_outputs: Any) -> Any:
+        """Gradients with respect to the arguments of forward, given those with respect to its outputs."""
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode AD."
+        )
+
+    @staticmethod
+    def vjp(ctx: FunctionCtx, *grad_outputs: Any) -> Any:
+        """Another name for `backward`."""
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode AD."
+        )
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Runs forward and records the operation."""
+        if kwargs or cls._has_setup_context:
+            args = _bound(cls, args, kwargs)
+        return _core.apply_function(cls, FunctionCtx, args)
+
+
+def _bound(cls: type[Function], args: tuple, kwargs: dict) -> tuple:
+    """The arguments in the order of forward's parameters, defaults filled in."""
+    signature = inspect.signature(cls.forward)
+    given = args if cls._has_setup_context else (None, *args)
+    bound = signature.bind(*given, **kwargs)
+    bound.apply_defaults()
+    if bound.kwargs:
+        raise TypeError(
+            f"{cls.__name__}.forward: keyword-only parameters cannot be given to apply(): {sorted(bound.kwargs)}"
+        )
+    return bound.args if cls._has_setup_context else bound.args[1:]
+
+
+class _Once(Function):
+    """Passes tensors on; its backward says that there is no second derivative."""
+
+    @staticmethod
+    def forward(ctx, *tensors):
+        return tuple(t.detach() for t in tensors)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+
+
+def once_differentiable(backward: Callable) -> Callable:
+    """Marks a backward that is not made of differentiable operations: differentiating through it raises."""
+
+    @functools.wraps(backward)
+    def wrapper(ctx, *args):
+        before = _core._set_grad_enabled(False)
+        try:
+            outputs = backward(ctx, *args)
+        finally:
+            _core._set_grad_enabled(before)
+        if not before or not any(isinstance(a, Tensor) and a.requires_grad for a in args):
+            return outputs
+        several = outputs if isinstance(outputs, tuple) else (outputs,)
+        places = [i for i, o in enumerate(several) if isinstance(o, Tensor)]
+        guarded = _Once.apply(*(several[i].detach().requires_grad_() for i in places)) if places else ()
+        result = list(several)
+        for i, o in zip(places, guarded):
+            result[i] = o
+        return tuple(result) if isinstance(outputs, tuple) else result[0]
+
+    return wrapper

@@ -1,0 +1,127 @@
+"""Whether operations are recorded: context managers that are decorators too."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from .. import _core
+
+_set = _core._set_grad_enabled
+
+
+def _decorate(make: Callable[[], Any], function: Any) -> Any:
+    """`function` run inside a fresh `make()`; a generator is suspended outside of it."""
+    if inspect.isclass(function):
+        raise TypeError(f"cannot decorate the class {function.__name__}; decorate its methods")
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def generator(*args, **kwargs):
+            steps = function(*args, **kwargs)
+            advance, given = steps.send, None
+            while True:
+                try:
+                    with make():
+                        value = advance(given)
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    given = yield value
+                    advance = steps.send
+                except GeneratorExit:
+                    with make():
+                        steps.close()
+                    raise
+                except BaseException as error:
+                    advance, given = steps.throw, error
+
+        return generator
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        with make():
+            return function(*args, **kwargs)
+
+    return call
+
+
+class _GradMode:
+    """A setting of the recording for a `with` block or a decorated function."""
+
+    __slots__ = ("before",)
+    _on = True
+
+    def __new__(cls, function: Callable | None = None):
+        self = object.__new__(cls)
+        return self if function is None else _decorate(cls, function)
+
+    def __enter__(self) -> None:
+        self.before = _set(self._on)
+
+    def __exit__(self, *error: object) -> None:
+        _set(self.before)
+
+    def __call__(self, function: Callable) -> Callable:
+        return _decorate(type(self), function)
+
+
+class no_grad(_GradMode):  # noqa: N801 (PyTorch's name)
+    """Operations are not recorded: results need no gradient."""
+
+    __slots__ = ()
+    _on = False
+
+
+class enable_grad(_GradMode):  # noqa: N801 (PyTorch's name)
+    """Operations are recorded, also inside `no_grad`."""
+
+    __slots__ = ()
+
+
+class set_grad_enabled:  # noqa: N801 (PyTorch's name)
+    """Sets the recording at once; as a context manager it restores what was set before."""
+
+    __slots__ = ("before", "mode")
+
+    def __init__(self, mode: bool):
+        self.mode = bool(mode)
+        self.before = _set(self.mode)
+
+    def __enter__(self) -> None:
+        _set(self.mode)
+
+    def __exit__(self, *error: object) -> None:
+        _set(self.before)
+
+    def __call__(self, function: Callable) -> Callable:
+        _set(self.before)  # a decorator sets it for the calls only
+        return _decorate(functools.partial(set_grad_enabled, self.mode), function)
+
+
+class inference_mode:  # noqa: N801 (PyTorch's name)
+    """Like `no_grad`, and tensors made inside can never take part in a recorded operation."""
+
+    __slots__ = ("before", "mode")
+
+    def __new__(cls, mode: bool | Callable = True):
+        if not isinstance(mode, bool):
+            return _decorate(cls, mode)
+        self = object.__new__(cls)
+        self.mode = mode
+        return self
+
+    def __enter__(self) -> None:
+        self.before = _core._set_inference_mode(self.mode)
+        if not self.mode:
+            _set(True)
+
+    def __exit__(self, *error: object) -> None:
+        grad, inference = self.before
+        _core._set_inference_mode(inference)
+        _set(grad)
+
+    def __call__(self, function: Callable) -> Callable:
+        return _decorate(functools.partial(inference_mode, self.mode), function)
