@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._core import is_grad_enabled, is_inference_mode_enabled
 from .function import Function, FunctionCtx
 from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from .run import Tensor as Variable  # PyTorch's old name
@@ -48,6 +49,8 @@ __all__ = [
     "gradgradcheck",
     "graph",
     "inference_mode",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
     "no_grad",
     "set_detect_anomaly",
     "set_grad_enabled",
