@@ -67,7 +67,7 @@ class Tracer:
         self.env = ShapeEnv()
         self.lifted: dict[int, tuple[Any, Variable]] = {}  # id of a real tensor -> the tensor (kept alive), its variable
         self.lifted_order: list[Any] = []
-        self.n_arguments = 0
+        self.cells: list[Cell] = []  # of each graph input
         self.host_functions: list[tuple[Callable[[], tuple[float, ...]], tuple[float, ...]]] = []
         self.on_lift: Callable[[Any, int], None] | None = None
         self._symbols: dict[str, Symbol] = {}
@@ -148,12 +148,15 @@ class Tracer:
             self._symbols[known] = Symbol(known, index, d, int(n))
             sizes.append(s)
         value = self.graph.add_input(TensorType(dtype, tuple(sizes)), name)
-        self.n_arguments += 1
-        variable = Variable(Cell(value, index), contiguous(sizes))
+        variable = Variable(self._input_cell(value), contiguous(sizes))
         traced = self.tensor(variable)
         if t.requires_grad:
             traced.requires_grad_()
         return traced
+
+    def _input_cell(self, value: Value) -> Cell:
+        self.cells.append(Cell(value, len(self.cells)))
+        return self.cells[-1]
 
     def variable(self, t: Any) -> Variable:
         """The variable of a tensor; a real one becomes an input."""
@@ -173,7 +176,7 @@ class Tracer:
         base = contiguous(stored)
         place = {d: k for k, d in enumerate(order)}
         geometry = Geometry(sizes, tuple(base.strides[place[d]] for d in range(len(sizes))), S.ZERO)
-        v = Variable(Cell(value, index), geometry)
+        v = Variable(self._input_cell(value), geometry)
         self.lifted[id(t)] = (t, v)
         self.lifted_order.append((t, tuple(order)))
         if self.on_lift is not None:

@@ -97,14 +97,15 @@ ok:
 class Host:
     """Writes the parts that a host program is made of."""
 
-    def __init__(self, module: Module, name: str):
+    def __init__(self, module: Module, name: str, linked: bool = False):
         self.module, self.name = module, name
         self.f = Function(module, name, [("ptr", "ctx"), ("ptr", "inputs"), ("ptr", "outputs")], "i32")
         self.sizes: dict[str, str] = {}
         self._values: dict[Sym, str] = {}
         self._arrays: dict[tuple[Sym, ...], str] = {}
         self._globals: dict[str, str] = {}
-        self._externals: set[str] = set()
+        self.linked = linked
+        self._externals: dict[str, int] = {}
         self._weights = ""
         self._scratch: dict[str, str] = {}
         self.f._allocas += ["  %status = alloca i32", "  %arena_slot = alloca ptr"]
@@ -117,11 +118,21 @@ class Host:
         return self.module.intrinsic(name, result, *params)
 
     def external(self, name: str) -> str:
-        """Data that another object defines."""
-        if name not in self._externals:
-            self._externals.add(name)
-            self.module.add(f"@{name} = external constant i8")
-        return f"@{name}"
+        """Address of data that another object defines: its symbol, or an entry of the import table."""
+        if self.linked:
+            if name not in self._externals:
+                self._externals[name] = len(self._externals)
+                self.module.add(f"@{name} = external constant i8")
+            return f"@{name}"
+        number = self._externals.setdefault(name, len(self._externals))
+        return self.f.v(f"load ptr, ptr {self.f.offset(f'@{self.name}_imports', str(8 * number))}")
+
+    def finish_imports(self) -> list[str]:
+        """Defines the import table; the names of its entries."""
+        if self.linked or not self._externals:
+            return []
+        self.module.add(f"@{self.name}_imports = global [{len(self._externals)} x ptr] zeroinitializer")
+        return list(self._externals)
 
     def _global(self, body: str) -> str:
         if body not in self._globals:

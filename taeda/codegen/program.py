@@ -48,6 +48,8 @@ class HostProgram:
     kernels: dict[str, KernelSpec] = field(default_factory=dict)
     #: dtypes of contractions: symbols gemm_<dtype>
     gemms: set[str] = field(default_factory=set)
+    #: entries of the table `<name>_imports` that the loader fills, in order (empty where symbols are linked)
+    imports: list[str] = field(default_factory=list)
 
 
 def kernel_symbol(spec: KernelSpec) -> str:
@@ -58,11 +60,12 @@ def kernel_symbol(spec: KernelSpec) -> str:
 class ProgramEmitter:
     """Writes the entry function of one plan."""
 
-    def __init__(self, plan: Plan, module: Module, name: str, weights: int = 0):
-        """The last `weights` inputs are taken from `ctx->weights` instead of `inputs`."""
+    def __init__(self, plan: Plan, module: Module, name: str, weights: int = 0, linked: bool = False):
+        """The last `weights` inputs are taken from `ctx->weights` instead of `inputs`. linked: kernels are symbols of other
+        objects; else they are read from a table of addresses that whoever loads the code fills."""
         self.plan, self.module, self.name = plan, module, name
         self.program = HostProgram(name, "")
-        self.h = Host(module, name)
+        self.h = Host(module, name, linked)
         self.f = self.h.f
         self.first_weight = len(plan.inputs) - weights
         self.pointers: dict[Buffer, str] = {}
@@ -86,6 +89,7 @@ class ProgramEmitter:
         self.f.ret("i32 0")
         self._failure()
         self.f.finish()
+        self.program.imports = self.h.finish_imports()
         self.program.text = self.module.text()
         return self.program
 
@@ -296,6 +300,6 @@ class ProgramEmitter:
             raise CodegenError(f"program {self.name}: no code for step {type(step).__name__}")
 
 
-def host_program(plan: Plan, target: Target, name: str, weights: int = 0) -> HostProgram:
-    """The host program of `plan`, its kernels and contractions external symbols."""
-    return ProgramEmitter(plan, Module(target), name, weights).emit()
+def host_program(plan: Plan, target: Target, name: str, weights: int = 0, linked: bool = False) -> HostProgram:
+    """The host program of `plan`; see `ProgramEmitter` for the arguments."""
+    return ProgramEmitter(plan, Module(target), name, weights, linked).emit()

@@ -46,7 +46,7 @@ class Program:
     def __init__(self, graph: ir.Graph, check: bool = True):
         self.library = runtime()
         self.plan, self.report = run_passes(graph, check)
-        self.host = host_program(self.plan, host(), "program")
+        self.host = host_program(self.plan, host(), "program", linked=True)
         folder = tempfile.mkdtemp()
         objects = [(f"{folder}/host.o", compile_ir(self.host.text, host()))]
         if self.host.kernels:

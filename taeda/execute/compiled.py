@@ -1,0 +1,276 @@
+"""Compiled callables: guards, the captured programs behind them, and one call."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from .. import _core
+from ..capture import pytree
+from ..capture.reach import Reach
+from ..capture.session import Captured, Returned, Session, Source
+from ..capture.tracer import active
+from ..ir.graph import Graph
+from ..ir.sym import Sym
+from ..ir.types import TensorType
+from . import program
+
+#: Programs of one function after which a warning says what keeps changing.
+MANY = 16
+
+
+def _log(message: str) -> None:
+    if "compile" in os.environ.get("TAEDA_LOG", "").split(","):
+        print(f"taeda: compile: {message}", file=sys.stderr)
+
+
+def _is_tensor(x: Any) -> bool:
+    return isinstance(x, _core.Tensor)
+
+
+def sizes_check(graph: Graph, sources: list[Source]) -> tuple[Callable[[list], bool], str]:
+    """A function of the arguments' shapes that says whether a program fits them, and its text."""
+    lines: list[str] = []
+    tests: list[str] = []
+    known: set[str] = set()
+    for value, source in zip(graph.inputs, sources):
+        if source.kind != "argument":
+            continue
+        t = value.type
+        assert isinstance(t, TensorType)
+        for d, s in enumerate(t.sizes):
+            have = f"shapes[{source.index}][{d}]"
+            names = s.symbols()
+            if len(names) == 1 and str(s) in names and str(s) not in known:
+                known.add(str(s))
+                lines.append(f"{s} = {have}")
+            else:
+                tests.append(f"{have} == {_python(s)}")
+    tests += [f"{_python(g.a)} {g.op} {_python(g.b)}" for g in graph.guards if g.a.symbols() | g.b.symbols() <= known]
+    body = "\n".join(f"    {line}" for line in lines)
+    text = f"def check(shapes):\n{body}\n    return {' and '.join(tests) or 'True'}\n"
+    scope: dict[str, Any] = {"floordiv": lambda a, b: a // b if b else 0, "mod": lambda a, b: a % b if b else 0}
+    exec(text, scope)
+    return scope["check"], "\n".join((*lines, *tests))
+
+
+def _python(s: Sym) -> str:
+    return f"({s})"
+
+
+class Entry:
+    """One captured and compiled program of a function, and when it fits."""
+
+    def __init__(self, captured: Captured, capture_seconds: float):
+        self.captured, self.capture_seconds = captured, capture_seconds
+        self.check_sizes, self.size_text = sizes_check(captured.graph, captured.sources)
+        start = time.perf_counter()
+        self.executable = program.build(captured.graph)
+        self.build_seconds = time.perf_counter() - start
+        self.places = captured.places
+        self.calls = 0
+        self.written = sorted({w for w in captured.graph.writes if w is not None})
+        self.symbols = {n: (captured.sources[s.input].index, s.dim) for n, s in captured.graph.symbols.items()}
+
+    def misfit(self, tensors: list[Any]) -> str | None:
+        """Why the program does not fit the Python state and these arguments; None: it does."""
+        for place in self.places:
+            if not place.check():
+                return f"{place.name} was {place.expected!r:.60}, is {place.now()!r:.60}"
+        for source, expected in self.captured.grad_states:
+            leaf = tensors[source.index] if source.kind == "argument" else source.tensor
+            if (leaf.grad is not None) != expected:
+                return f"the .grad of a leaf is {'set' if not expected else 'None'}"
+        if not self.check_sizes([t.shape for t in tensors]):
+            return "the sizes do not fit: " + self.size_text.replace("\n", ", ")
+        return None
+
+    # -- one call ------------------------------------------------------------------------------------------------------
+    def run(self, tensors: list[Any], hosts: list[tuple[float, ...]] | None = None) -> Any:
+        """Runs the program; `hosts` are the numbers of the call that was captured."""
+        c = self.captured
+        self.calls += 1
+        scalars: list[float] = []
+        for k, (fn, _) in enumerate(c.hosts):
+            scalars.extend(hosts[k] if hosts is not None else fn())
+        inputs, back = self.inputs(tensors)
+        outputs = program.run(self.executable, inputs, scalars)
+        if outputs is None:
+            raise RuntimeError("a compiled program refused inputs that passed its guards: please report this")
+        for real, stand_in in back:
+            with _core_no_grad():
+                real.copy_(stand_in)
+        made: dict[int, Any] = {}
+        env = self._sizes(tensors)
+        for source, returned in c.grads:
+            leaf = tensors[source.index] if source.kind == "argument" else source.tensor
+            leaf.grad = None if returned is None else self._tensor(returned, outputs, inputs, env, made)
+        for where, key, returned in c.stores:
+            where[key] = self._tensor(returned, outputs, inputs, env, made)
+        return pytree.unflatten(c.tree, [self._tensor(r, outputs, inputs, env, made) for r in c.results])
+
+    def inputs(self, tensors: list[Any]) -> tuple[list[Any], list[tuple[Any, Any]]]:
+        """Tensors for the program's inputs; written ones that are not row-major are worked on in a copy."""
+        found, back = [], []
+        for k, source in enumerate(self.captured.sources):
+            if source.kind == "argument":
+                t = tensors[source.index]
+            elif source.kind == "tensor":
+                t = source.tensor
+            else:
+                t = (source.tensor if source.tensor is not None else tensors[source.index]).grad
+            if source.order and list(source.order) != list(range(len(source.order))):
+                t = t.permute(source.order)
+            if not t.is_contiguous():
+                copy = t.detach().contiguous()
+                if k in self.written:
+                    back.append((t.detach(), copy))
+                t = copy
+            found.append(t)
+        return found, back
+
+    def _sizes(self, tensors: list[Any]) -> dict[str, int]:
+        return {n: tensors[k].shape[d] for n, (k, d) in self.symbols.items()}
+
+    def _tensor(self, r: Returned, outputs: list[Any], inputs: list[Any], env: dict[str, int], made: dict[int, Any]) -> Any:
+        if id(r) in made:
+            return made[id(r)]
+        t = outputs[r.value] if r.value >= 0 else inputs[r.source]
+        if r.geometry is not None:
+            sizes, strides, offset = r.geometry
+            base = t.detach()
+            t = base.as_strided([s.evaluate(env) for s in sizes], [s.evaluate(env) for s in strides], base.storage_offset() + offset.evaluate(env))
+        made[id(r)] = t
+        return t
+
+    def describe(self) -> str:
+        """What was captured, guarded, fused and planned."""
+        e = self.executable
+        lines = [f"captured in {self.capture_seconds * 1e3:.0f} ms; {self.calls} calls", "", "guards:"]
+        lines += [f"  {line}" for line in self.size_text.splitlines()]
+        lines += [f"  {p.name} is {p.expected!r:.60}" for p in self.places[:40]]
+        if len(self.places) > 40:
+            lines.append(f"  ... and {len(self.places) - 40} more")
+        lines += ["", "passes:", str(e.report), "", str(e.plan), "", "memory:"]
+        hints = self.captured.graph.hints()
+        for k, size in enumerate(e.plan.slots):
+            lines.append(f"  slot {k}: {size} bytes ({size.evaluate(hints)} in the example)")
+        t = e.timing
+        lines += [
+            "", f"kernels: {len(e.kernel_symbols)}, of which {t.new_kernels} were new to this process",
+            f"compile time: passes {t.passes * 1e3:.0f} ms, host text {t.host_text * 1e3:.0f} ms, kernels {t.kernels * 1e3:.0f} ms, host code "
+            f"{t.host_code * 1e3:.0f} ms",
+        ]  # fmt: skip
+        return "\n".join(lines)
+
+
+def _core_no_grad():
+    from .. import no_grad
+
+    return no_grad()
+
+
+class CompiledFunction:
+    """A callable that runs compiled. Guards are on dtypes, ranks, layouts, Python values and the state of the modules and optimizers
+    it reaches, not on sizes."""
+
+    def __init__(self, fn: Callable, name: str | None = None):
+        self.fn = fn
+        self.name = name or getattr(fn, "__name__", type(fn).__name__)
+        self.entries: dict[Any, list[Entry]] = {}
+        self.eager_calls: list[str] = []
+        self._warned = False
+        for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):
+            if hasattr(fn, attribute):
+                try:
+                    setattr(self, attribute, getattr(fn, attribute))
+                except AttributeError:
+                    pass
+        self.__wrapped__ = fn
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        bound = self.__dict__.setdefault("_bound", {})
+        found = bound.get(id(instance))
+        if found is None or found[0] is not instance:
+            found = bound[id(instance)] = (instance, CompiledFunction(self.fn.__get__(instance, owner), self.name))
+        return found[1]
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.name}: {sum(map(len, self.entries.values()))} programs>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if active() is not None:  # inside of another capture: its program takes this one in
+            return self.fn(*args, **kwargs)
+        tensors, tree = pytree.flatten((args, kwargs), _is_tensor)
+        key = self._key(tensors, tree)
+        entries = self.entries.setdefault(key, [])
+        reason = None
+        for entry in entries:
+            reason = entry.misfit(tensors)
+            if reason is None:
+                return entry.run(tensors)
+        if entries:
+            self._recompile(entries, reason or "")
+        entry, hosts = self._compile(tensors, tree, key)
+        return self.fn(*args, **kwargs) if entry is None else entry.run(tensors, hosts)
+
+    def _recompile(self, entries: list[Entry], reason: str) -> None:
+        _log(f"{self.name}: program {len(entries) + 1}: {reason}")
+        if len(entries) >= MANY and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"taeda.compile: {self.name} has been compiled {len(entries)} times for one kind of arguments; last because {reason}. Keep what "
+                "changes from call to call in tensors.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+    def _key(self, tensors: list[Any], tree: Any) -> Any:
+        first: dict[int, int] = {}
+        kinds = []
+        for k, t in enumerate(tensors):
+            same = first.setdefault(id(t), k)
+            kinds.append((t.dtype.code, t.dim(), t.requires_grad, t.is_contiguous(), same))
+        modes = (_core.is_grad_enabled(), _core.is_inference_mode_enabled(), _core.get_default_dtype().code)
+        return pytree.describe(tree), tuple(kinds), modes
+
+    def _compile(self, tensors: list[Any], tree: Any, key: Any, force: bool = False) -> tuple[Entry | None, Any]:
+        reach = Reach(self.fn, tree)
+        unready = reach.unready()
+        if unready and not force:
+            # The first step makes the optimizer's state; a program that does so would serve one call.
+            self.eager_calls.append(f"{unready} had no state yet: this call ran eagerly to make it")
+            _log(f"{self.name}: {self.eager_calls[-1]}")
+            return None, None
+        start = time.perf_counter()
+        places = reach.places + reach.optimizer_places()
+        session = Session(self.fn, tree, tensors, reach, _identifier(self.name))
+        captured = session.run()
+        changed = {(id(d), k) for d, k, _ in captured.stores}
+        captured.places = [p for p in places if (id(p.where), p.key) not in changed and p.check()]
+        entry = Entry(captured, time.perf_counter() - start)
+        _log(f"{self.name}: captured {len(captured.graph.nodes)} nodes in {entry.capture_seconds * 1e3:.0f} ms, built in {entry.build_seconds * 1e3:.0f} ms")
+        self.entries.setdefault(key, []).append(entry)
+        return entry, [values for _, values in captured.hosts]
+
+    def explain(self, *args: Any, **kwargs: Any) -> str:
+        """A report on the program that serves these arguments (it is captured if there is none, but not run)."""
+        tensors, tree = pytree.flatten((args, kwargs), _is_tensor)
+        key = self._key(tensors, tree)
+        entry = next((e for e in self.entries.get(key, []) if e.misfit(tensors) is None), None)
+        if entry is None:
+            entry, _ = self._compile(tensors, tree, key, force=True)
+        assert entry is not None
+        head = [f"compiled function {self.name}"]
+        head += [f"  {note}" for note in self.eager_calls]
+        return "\n".join((*head, entry.describe()))
+
+
+def _identifier(name: str) -> str:
+    return "".join(c if c.isalnum() or c == "_" else "_" for c in name) or "program"
