@@ -40,8 +40,10 @@ TensorRef output_tensor(const td_tensor &d, const std::vector<TensorRef> &inputs
   for (int i = 0; i < d.ndim; ++i) strides.push_back(d.strides[i] / int64_t(itemsize(dtype)));
   if (!d.owner) { // lies in an input's memory
     for (size_t i = 0; i < inputs.size(); ++i)
-      if (described[i].data == d.data && inputs[i]->dtype == dtype)
+      if (described[i].data == d.data && inputs[i]->dtype == dtype) {
+        bump_version(*inputs[i]); // written in place
         return view_of(inputs[i], sizes, strides, inputs[i]->offset);
+      }
     throw RuntimeFault("run_program: an output without memory of its own matches no input");
   }
   StorageRef storage(new Storage);
