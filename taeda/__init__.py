@@ -14,7 +14,6 @@ from ._core import (
     default_generator,
     device,
     dtype,
-    enable_grad,
     float16,
     float32,
     float64,
@@ -23,24 +22,23 @@ from ._core import (
     frombuffer,
     get_default_dtype,
     get_num_threads,
-    inference_mode,
     int8,
     int16,
     int32,
     int64,
+    is_anomaly_enabled,
     is_grad_enabled,
     is_inference_mode_enabled,
-    no_grad,
     promote_types,
     result_type,
     set_default_dtype,
-    set_grad_enabled,
     set_num_threads,
     tensor,
     uint8,
 )
 from ._core import bool as bool
 from ._printing import set_printoptions
+from .autograd import enable_grad, inference_mode, no_grad, set_grad_enabled
 from ._tensor import Size, contiguous_format, finfo, iinfo, layout, memory_format, preserve_format, strided
 
 __version__ = "0.1.0"

@@ -57,6 +57,7 @@ def _bind(op: OpDef):
             found = _core.Op(op.name, op.kind, op.schema, **_spec(op))
             found.__doc__ = op.doc
             if op.front is not None:
+                op.front.__name__ = op.front.__qualname__ = op.name
                 found.front = op.front
         _BOUND[op.name] = found
     return found
@@ -273,12 +274,6 @@ def _install_entry(op: OpDef, public: dict) -> None:
             _core.set_role(op.role + "_", _BOUND[op.name + "_"])
 
 
-def _grad(*args, **kwargs):
-    from .autograd import grad
-
-    return grad(*args, **kwargs)
-
-
 def family(name: str, n: int):
     """The operator of a family for n operands."""
     return bound(f"{name}.{n}")
@@ -286,7 +281,7 @@ def family(name: str, n: int):
 
 def install(public: dict) -> None:
     """Binds the whole table; functions go into `public` (the namespace of `taeda`)."""
-    from . import _tensor
+    from . import _tensor, autograd
 
     space = F.__dict__
     for name, dtype in ((str(d).rpartition(".")[2], d) for d in _core.dtypes.values()):
@@ -310,9 +305,9 @@ def install(public: dict) -> None:
         rng_reserve=_core.rng_reserve,
         is_grad_enabled=_core.is_grad_enabled,
         is_tracing=_core.is_tracing,
-        no_grad=_core.no_grad,
-        enable_grad=_core.enable_grad,
-        autograd_grad=_grad,
+        no_grad=autograd.no_grad,
+        enable_grad=autograd.enable_grad,
+        autograd_grad=autograd.grad,
     )
     _core.set_hook("kernel", _kernel_hook)
     _core.set_hook("gradient", _gradient_hook)

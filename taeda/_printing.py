@@ -43,6 +43,7 @@ class _Formatter:
             self.width = max((len(str(v)) for v in values), default=1)
             return
         finite = [abs(v) for v in values if math.isfinite(v) and v != 0]
+        self.whole = True
         if finite:
             low, high = min(finite), max(finite)
             self.whole = all(v == math.ceil(v) for v in finite)
@@ -124,7 +125,7 @@ def tensor_text(self) -> str:
         body = _nested(t, len(prefix), _Formatter(values, t.dtype), summarize)
     if self.grad_fn is not None:
         node = self.grad_fn
-        suffixes.append(f"grad_fn=<{node.name() if callable(getattr(node, 'name', None)) else type(node).__name__}>")
+        suffixes.append(f"grad_fn=<{node.name()}>")
     elif self.requires_grad:
         suffixes.append("requires_grad=True")
     text = prefix + body

@@ -90,7 +90,7 @@ def _exp2(x: Expr) -> Expr:
 def _expm1(x: Expr) -> Expr:
     if x.dtype == "f32":
         return _via_f64("expm1", x)
-    clamped = maximum(minimum(x, as_expr(711.0, x.dtype)), as_expr(-80.0, x.dtype))
+    clamped = maximum(minimum(x, as_expr(710.0, x.dtype)), as_expr(-80.0, x.dtype))
     n = rint(clamped * (1 / math.log(2)))
     r_hi = fma(n, -_LN2_HI_F64, clamped)
     r_lo = n * _LN2_LO_F64

@@ -37,14 +37,23 @@ def _is_float(x: Expr) -> bool:
 
 
 # -- the four operations -----------------------------------------------------------------------------------------------
-def _scaled(name):
-    """PyTorch's `alpha`, and names of one-sided spellings: the plain operator does not take them."""
+def _misfit(op, input, other):
+    """The error for operands that are neither tensors nor numbers (a front gets what the schema refused)."""
+    for name, x in (("input", input), ("other", other)):
+        if not isinstance(x, (F.Tensor, bool, int, float, complex)):
+            return TypeError(f"{op}(): argument '{name}' must be Tensor or Number, not {type(x).__name__}")
+    return TypeError(f"{op}(): at least one argument must be a Tensor")
 
-    def front(input, other, *, alpha=1, out=None):
-        if alpha != 1:
-            other = F.mul(other, alpha) if isinstance(other, F.Tensor) else other * alpha
-        op = getattr(F, name)
-        return op(input, other) if out is None else op(input, other, out=out)
+
+def _scaled(name):
+    """PyTorch's `alpha`, which the plain operator does not take."""
+
+    def front(input, other, *, alpha=1):
+        tensor = isinstance(other, F.Tensor)
+        if not isinstance(input, F.Tensor) or not (tensor or isinstance(other, (bool, int, float))):
+            raise _misfit(name, input, other)
+        scaled = other if alpha == 1 else F.mul(other, alpha) if tensor else other * alpha
+        return getattr(F, name)(input, scaled)
 
     return front
 
@@ -81,18 +90,15 @@ pointwise(
 )
 
 
-def _div_front(input, other, *, rounding_mode=None, out=None):
-    if rounding_mode is None:
-        result = F.div(input, other)
-    elif rounding_mode == "floor":
-        result = F.floor_divide(input, other)
-    elif rounding_mode == "trunc":
-        result = F._div_trunc(input, other)
-    else:
+def _div_front(input, other, *, rounding_mode=None):
+    ops = {None: F.div, "floor": F.floor_divide, "trunc": F._div_trunc}
+    if rounding_mode not in ops:
         raise RuntimeError(
             f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
         )
-    return F.write_out("div", result, out)
+    if not isinstance(input, F.Tensor) or not isinstance(other, (F.Tensor, bool, int, float)):
+        raise _misfit("div", input, other)
+    return ops[rounding_mode](input, other)
 
 
 pointwise(
@@ -195,7 +201,14 @@ pointwise(
     oracle="numpy.abs(x)",
     doc="Absolute value.",
 )
-pointwise("sign", sign, grad=lambda g: as_expr(0, g.dtype), oracle="numpy.sign(x)", doc="-1, 0 or 1.", aliases=("sgn",))
+pointwise(
+    "sign",
+    sign,
+    grad=lambda g: as_expr(0, g.dtype),
+    oracle="x if x.dtype == bool else numpy.sign(x)",
+    doc="-1, 0 or 1.",
+    aliases=("sgn",),
+)
 pointwise(
     "square", lambda x: x * x, grad=lambda g, x: g * (x * 2), accepts=numeric, oracle="x * x", doc="input * input."
 )
@@ -260,18 +273,14 @@ pointwise(
 )
 
 
-def _round_front(input, *, decimals=0, out=None):
+def _round_front(input, *, decimals=0):
+    if not isinstance(input, F.Tensor):
+        raise TypeError(f"round(): argument 'input' must be Tensor, not {type(input).__name__}")
     if decimals == 0:
-        result = F.round(input)
-    elif not input.is_floating_point():
+        return F.round(input)
+    if not input.is_floating_point():
         raise RuntimeError(f"round(): decimals={decimals} needs a floating point input, got {input.dtype}")
-    else:
-        result = (
-            F._round_decimals(input, 10.0 ** abs(decimals))
-            if decimals > 0
-            else F._round_tens(input, 10.0 ** abs(decimals))
-        )
-    return F.write_out("round", result, out)
+    return (F._round_decimals if decimals > 0 else F._round_tens)(input, 10.0 ** abs(decimals))
 
 
 pointwise(
@@ -459,7 +468,7 @@ pointwise(
     grad=False,
     oracle="numpy.heaviside(a, b)",
     accepts=numeric,
-    params="Tensor input, Tensor values",
+    params="Tensor input, Tensor|Number values",
     doc="0 below zero, 1 above, values at zero.",
 )
 

@@ -140,8 +140,9 @@ def _second(formula):
     """Double backward of a normalisation from the formula of its slope (two results)."""
 
     def rule(g, g1, grad, input, weight, n, eps):
-        inputs = (grad, input, weight) if isinstance(weight, F.Tensor) else (grad, input)
-        return vjp(lambda a, b, c=weight: formula(a, b, c, n, eps), inputs, (g, g1))
+        if isinstance(weight, F.Tensor):
+            return vjp(lambda a, b, c: formula(a, b, c, n, eps), (grad, input, weight), (g, g1))
+        return *vjp(lambda a, b: formula(a, b, weight, n, eps), (grad, input), (g, g1)), None
 
     return rule
 

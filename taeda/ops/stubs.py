@@ -82,7 +82,13 @@ def _of_function(fn, method: bool, out: bool) -> str:
             if p.kind is p.KEYWORD_ONLY and not starred:
                 parts.append("*")
                 starred = True
-            default = "" if p.default is p.empty else f" = {p.default!r}" if isinstance(p.default, (int, str, type(None))) else " = ..."
+            default = (
+                ""
+                if p.default is p.empty
+                else f" = {p.default!r}"
+                if isinstance(p.default, (int, str, type(None)))
+                else " = ..."
+            )
             kind = _NAMED.get(p.name, "Any")
             if p.default is None and "None" not in kind and kind != "Any":
                 kind += " | None"
@@ -119,9 +125,46 @@ def _operators(table, aliases) -> tuple[list[str], list[str]]:
 
 
 _NUMBER_SLOTS = (
-    [f"__{n}__" for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift")]
-    + [f"__r{n}__" for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift")]
-    + [f"__i{n}__" for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift")]
+    [
+        f"__{n}__"
+        for n in (
+            "add",
+            "sub",
+            "mul",
+            "truediv",
+            "floordiv",
+            "mod",
+            "pow",
+            "matmul",
+            "and",
+            "or",
+            "xor",
+            "lshift",
+            "rshift",
+        )
+    ]
+    + [
+        f"__r{n}__"
+        for n in (
+            "add",
+            "sub",
+            "mul",
+            "truediv",
+            "floordiv",
+            "mod",
+            "pow",
+            "matmul",
+            "and",
+            "or",
+            "xor",
+            "lshift",
+            "rshift",
+        )
+    ]
+    + [
+        f"__i{n}__"
+        for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift")
+    ]
 )
 _PROTOCOL = [
     "def __init__(self, *args: Any, **kwargs: Any) -> None: ...",
@@ -173,7 +216,11 @@ def core_stub() -> str:
     from taeda.ops.table import ALIASES, TABLE
 
     _, methods = _operators(TABLE, ALIASES)
-    lines = [_HEADER.format(what="The extension module.", imports="from typing_extensions import Self\n\nfrom ._tensor import Size")]
+    lines = [
+        _HEADER.format(
+            what="The extension module.", imports="from typing_extensions import Self\n\nfrom ._tensor import Size"
+        )
+    ]
     lines += ["Number = int | float | bool", "_bool = bool", "_float = float", "", "class dtype:", "    is_floating_point: _bool", "    is_complex: _bool",
               "    is_signed: _bool", "    itemsize: int", "    name: str", "    code: str", "    def to_complex(self) -> dtype: ...",
               "    def to_real(self) -> dtype: ...", "", "_dtype = dtype", ""]  # fmt: skip
@@ -213,7 +260,19 @@ def package_stub() -> str:
     imports.append("from ._core import " + ", ".join(f"{n} as {n}" for n in taken))
     imports.append("from ._core import Number, _bool, _dtype, _float")
     imports.append("from ._printing import set_printoptions as set_printoptions")
-    tensor_names = [n for n in ("Size", "contiguous_format", "finfo", "iinfo", "layout", "memory_format", "preserve_format", "strided")]
+    tensor_names = [
+        n
+        for n in (
+            "Size",
+            "contiguous_format",
+            "finfo",
+            "iinfo",
+            "layout",
+            "memory_format",
+            "preserve_format",
+            "strided",
+        )
+    ]
     imports.append("from ._tensor import " + ", ".join(f"{n} as {n}" for n in tensor_names))
     lines = [_HEADER.format(what="The public functions.", imports="\n".join(imports))]
     lines += ["__version__: str"]
