@@ -1,4 +1,6 @@
 // Python's view of the tape: the class of grad_fn.
+#include <nanobind/stl/string.h>
+
 #include "autograd.h"
 #include "py_common.h"
 
