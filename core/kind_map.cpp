@@ -12,19 +12,22 @@ struct Number {
   alignas(16) char bytes[16];
 };
 
+// Most operators have few operands: their plans are small enough to set up and take down in no time.
+constexpr size_t kFew = 6;
+
 // What the operands of one call come to: dtypes, result shape and data.
-struct Plan {
+template <size_t N> struct Plan {
   DType common = TD_F32;
   Dims sizes;
   size_t n_in = 0, n_out = 0;
-  DType in[TD_MAX_OPERANDS], out[TD_MAX_OPERANDS];
-  TensorRef tensors[TD_MAX_OPERANDS]; // cast; null for numbers
-  Number numbers[TD_MAX_OPERANDS];
+  DType in[N], out[N];
+  TensorRef tensors[N]; // cast; null for numbers
+  Number numbers[N];
 };
 
 DType compute_dtype(DType d) { return d == TD_F16 || d == TD_BF16 ? TD_F32 : d; }
 
-void promote_operands(const Op &op, const Args &args, Plan &p) {
+template <size_t N> void promote_operands(const Op &op, const Args &args, Plan<N> &p) {
   Promoter promoter;
   bool any = false;
   for (size_t i = 0; i < p.n_in; ++i) {
@@ -48,7 +51,7 @@ void promote_operands(const Op &op, const Args &args, Plan &p) {
   check_accepts(op, p.common);
 }
 
-void broadcast_operands(const Op &op, const Args &args, Plan &p) {
+template <size_t N> void broadcast_operands(const Op &op, const Args &args, Plan<N> &p) {
   bool first = true;
   for (size_t i = 0; i < p.n_in; ++i) {
     if (!args[i].is_tensor()) continue;
@@ -79,7 +82,7 @@ DType letter_dtype(const Op &op, char letter, DType common) {
   }
 }
 
-void load_operands(const Op &op, const Args &args, Plan &p) {
+template <size_t N> void load_operands(const Op &op, const Args &args, Plan<N> &p) {
   for (size_t i = 0; i < p.n_in; ++i) {
     p.in[i] = letter_dtype(op, op.in_types[i], p.common);
     if (args[i].is_tensor())
@@ -93,23 +96,21 @@ void load_operands(const Op &op, const Args &args, Plan &p) {
   for (size_t i = 0; i < p.n_out; ++i) p.out[i] = letter_dtype(op, op.out_types[i], p.common);
 }
 
-Plan make_plan(const Op &op, const Args &args) {
-  Plan p;
+template <size_t N> void make_plan(const Op &op, const Args &args, Plan<N> &p) {
   p.n_in = op.in_types.size();
   p.n_out = op.out_types.size();
   promote_operands(op, args, p);
   broadcast_operands(op, args, p);
-  return p;
 }
 
 // Operand descriptors: outputs, then inputs.
-struct Operands {
-  int64_t strides[TD_MAX_OPERANDS][TD_MAX_DIMS];
-  td_operand ops[TD_MAX_OPERANDS];
-  uint8_t sizes[TD_MAX_OPERANDS];
+template <size_t N> struct Operands {
+  int64_t strides[N][TD_MAX_DIMS];
+  td_operand ops[N];
+  uint8_t sizes[N];
 };
 
-void describe(Plan &p, const Results &outs, const Dims &sizes, Operands &o) {
+template <size_t N> void describe(Plan<N> &p, const Results &outs, const Dims &sizes, Operands<N> &o) {
   size_t n = sizes.size();
   for (size_t i = 0; i < p.n_out; ++i) {
     byte_strides(*outs[i], sizes, o.strides[i]);
@@ -135,9 +136,36 @@ bool same_layout(const Tensor &a, const Tensor &b) {
 
 } // namespace
 
-Results run_map(Op &op, Args &args) {
-  Plan p = make_plan(op, args);
+namespace {
+
+template <size_t N> bool all_flat(const Plan<N> &p) {
+  for (size_t i = 0; i < p.n_in; ++i)
+    if (p.tensors[i] && !(p.tensors[i]->contiguous() && p.tensors[i]->sizes == p.sizes)) return false;
+  return true;
+}
+
+// One dimension does for contiguous operands of one shape.
+template <size_t N> td_status map_flat(const td_kernel *k, Plan<N> &p, const Results &outs) {
+  int64_t strides[N];
+  td_operand ops[N];
+  for (size_t i = 0; i < p.n_out; ++i) {
+    strides[i] = int64_t(itemsize(p.out[i]));
+    ops[i] = {outs[i]->data(), &strides[i]};
+  }
+  for (size_t i = 0; i < p.n_in; ++i) {
+    size_t j = p.n_out + i;
+    strides[j] = p.tensors[i] ? int64_t(itemsize(p.in[i])) : 0;
+    ops[j] = {p.tensors[i] ? p.tensors[i]->data() : p.numbers[i].bytes, &strides[j]};
+  }
+  int64_t n = outs[0]->numel();
+  return td_map(k, ops, 1, &n);
+}
+
+template <size_t N> Results run_map_sized(Op &op, Args &args) {
+  Plan<N> p;
+  make_plan(op, args, p);
   Results outs, written;
+  bool flat;
   if (op.inplace_arg >= 0) {
     const TensorRef &self = args[size_t(op.inplace_arg)].tensor();
     if (p.sizes != self->sizes)
@@ -153,8 +181,10 @@ Results run_map(Op &op, Args &args) {
         p.tensors[i] = raw_clone(*p.tensors[i]);
     outs.push_back(p.out[0] == self->dtype ? self : empty(p.sizes, p.out[0]));
     written.push_back(self);
+    flat = outs[0]->contiguous() && all_flat(p);
+  } else if (load_operands(op, args, p), flat = all_flat(p)) {
+    for (size_t i = 0; i < p.n_out; ++i) outs.push_back(empty(p.sizes, p.out[i]));
   } else {
-    load_operands(op, args, p);
     std::vector<const Tensor *> inputs;
     for (size_t i = 0; i < p.n_in; ++i)
       if (p.tensors[i]) inputs.push_back(p.tensors[i].get());
@@ -163,13 +193,24 @@ Results run_map(Op &op, Args &args) {
   }
   if (outs[0]->numel()) {
     const td_kernel *k = kernel_for(op, "map", p.in, p.n_in, p.out, p.n_out);
-    Operands o;
-    describe(p, outs, p.sizes, o);
-    check_status(td_map(k, o.ops, int(p.sizes.size()), p.sizes.data()), op.name.c_str());
+    if (flat)
+      check_status(map_flat(k, p, outs), op.name.c_str());
+    else {
+      Operands<N> o;
+      describe(p, outs, p.sizes, o);
+      check_status(td_map(k, o.ops, int(p.sizes.size()), p.sizes.data()), op.name.c_str());
+    }
   }
   if (written.empty()) return outs;
   if (outs[0].get() != written[0].get()) copy_into(*written[0], *outs[0]);
   return written;
+}
+
+} // namespace
+
+Results run_map(Op &op, Args &args) {
+  bool few = op.in_types.size() + op.out_types.size() <= kFew;
+  return few ? run_map_sized<kFew>(op, args) : run_map_sized<TD_MAX_OPERANDS>(op, args);
 }
 
 // (int[] size, numbers..., *, dtype?): each element a formula of its linear index.
@@ -181,7 +222,7 @@ Results run_generate(Op &op, Args &args) {
   check_accepts(op, d);
   TensorRef out = empty(sizes, d);
   if (!out->numel()) return {out};
-  Plan p;
+  Plan<TD_MAX_OPERANDS> p; // generators of wide formulas are rare: no narrow form
   p.n_in = op.in_types.size();
   p.n_out = 1;
   p.common = d;
@@ -192,14 +233,17 @@ Results run_generate(Op &op, Args &args) {
     args[i + 1].scalar().store(p.in[i], p.numbers[i].bytes);
   }
   const td_kernel *k = kernel_for(op, "map", p.in, p.n_in, p.out, 1);
-  Operands o;
+  Operands<TD_MAX_OPERANDS> o;
   describe(p, {out}, sizes, o);
   check_status(td_map(k, o.ops, int(sizes.size()), sizes.data()), op.name.c_str());
   return {out};
 }
 
-Results run_rows(Op &op, Args &args) {
-  Plan p = make_plan(op, args);
+namespace {
+
+template <size_t N> Results run_rows_sized(Op &op, Args &args) {
+  Plan<N> p;
+  make_plan(op, args, p);
   load_operands(op, args, p);
   if (p.sizes.empty()) throw RuntimeFault(format("%s(): needs at least one dimension", op.name.c_str()));
   Dims row = p.sizes;
@@ -208,10 +252,17 @@ Results run_rows(Op &op, Args &args) {
   for (size_t i = 0; i < p.n_out; ++i) outs.push_back(empty(op.out_types[i] == 'R' ? row : p.sizes, p.out[i]));
   if (numel_of(row) == 0) return outs;
   const td_kernel *k = kernel_for(op, "map", p.in, p.n_in, p.out, p.n_out);
-  Operands o;
+  Operands<N> o;
   describe(p, outs, p.sizes, o);
   check_status(td_rows(k, o.ops, o.sizes, int(p.sizes.size()), 1, p.sizes.data()), op.name.c_str());
   return outs;
+}
+
+} // namespace
+
+Results run_rows(Op &op, Args &args) {
+  bool few = op.in_types.size() + op.out_types.size() <= kFew;
+  return few ? run_rows_sized<kFew>(op, args) : run_rows_sized<TD_MAX_OPERANDS>(op, args);
 }
 
 // ---- one multi-output operator over lists of tensors, in one parallel region

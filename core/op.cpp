@@ -56,6 +56,25 @@ void refuse_traced(const Op &op, const Args &args) {
   }
 }
 
+// Argument vectors of calls from Python are used again: a call allocates none.
+struct PooledArgs {
+  Args args;
+  PooledArgs() {
+    if (!pool().empty()) {
+      args = std::move(pool().back());
+      pool().pop_back();
+    }
+  }
+  ~PooledArgs() {
+    args.clear();
+    if (pool().size() < 16) pool().push_back(std::move(args));
+  }
+  static std::vector<Args> &pool() {
+    static auto *p = new std::vector<Args>; // the GIL guards it
+    return *p;
+  }
+};
+
 Results run_composite(Op &op, Args &args) {
   std::vector<Owned> values;
   std::vector<PyObject *> pointers;
@@ -117,7 +136,8 @@ PyObject *call_python(Op &op, PyObject *const *args, size_t nargs, PyObject *kwn
       break;
     }
   }
-  Args parsed;
+  PooledArgs pooled;
+  Args &parsed = pooled.args;
   std::string error;
   Owned result;
   if (!parse_args(op, args, nargs, kwnames, parsed, &error)) {

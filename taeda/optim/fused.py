@@ -17,8 +17,5 @@ def fused_step(name: str, lists: Sequence[Sequence[Tensor]], numbers: Sequence[A
     if not _core.is_tracing():
         _core.foreach_(op, lists, numbers)
         return
-    targets = op.spec["writes"]
-    for tensors in zip(*lists):
-        results = op(*tensors, *numbers)
-        for target, result in zip(targets, results if isinstance(results, tuple) else (results,)):
-            tensors[target].copy_(result)
+    for tensors in zip(*lists):  # the capture knows from the operator which operands its results replace
+        op(*tensors, *numbers)
