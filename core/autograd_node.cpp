@@ -38,20 +38,23 @@ private:
 };
 Pool pool;
 
+bool burying = false;
+auto *buried = new std::vector<NodeRef>; // never destroyed: nodes may outlive static objects
+
 // Lets go of a node. Deep graphs must not recurse: whatever dies meanwhile only queues the nodes that it owned.
-void bury(NodeRef &&node) {
-  static bool draining = false;
-  static auto *queue = new std::vector<NodeRef>;
-  if (!node) return;
-  if (draining) return queue->push_back(std::move(node));
-  draining = true;
+void bury_now(NodeRef &&node) {
+  if (burying) return buried->push_back(std::move(node));
+  burying = true;
   node.reset();
-  while (!queue->empty()) {
-    NodeRef last = std::move(queue->back());
-    queue->pop_back();
+  while (!buried->empty()) {
+    NodeRef last = std::move(buried->back());
+    buried->pop_back();
     last.reset();
   }
-  draining = false;
+  burying = false;
+}
+inline void bury(NodeRef &&node) {
+  if (node) bury_now(std::move(node));
 }
 
 TensorRef alias_of(const TensorRef &t) {

@@ -356,11 +356,15 @@ GradRule &resolve_gradient(Op &op) {
     found.needs = needs_from(op, needs);
     found.function = Py_NewRef(function);
     found.differentiable = true;
-    for (const Need &n : found.needs) {
-      if (n.kind == Need::Input) found.saves_input |= uint64_t(1) << n.index;
-      if (n.kind == Need::Output) found.saves_output |= uint64_t(1) << n.index;
-    }
   }
+  auto note = [&](const std::vector<Need> &needs) {
+    for (const Need &n : needs) {
+      if (n.kind == Need::Input) found.saves_input |= uint64_t(1) << n.index;
+      if (n.kind == Need::Output || n.kind == Need::Grad) found.saves_output |= uint64_t(1) << n.index;
+    }
+  };
+  note(found.needs);
+  for (const PointwiseGrad &p : found.pointwise) note(p.args);
   found.resolved = true;
   rule = std::move(found);
   return rule;
@@ -394,35 +398,28 @@ Ref<OpNode> make_node(Op &op, const Args &args, const Results &results, const Te
   if (std::none_of(results.begin(), results.end(), [](const TensorRef &r) { return differentiable_dtype(r->dtype); }))
     return {};
   GradRule &rule = resolve_gradient(op);
-  auto reads = [&](const std::vector<Need> &needs) {
-    for (const Need &n : needs)
-      if ((n.kind == Need::Grad || n.kind == Need::Output) && n.index >= results.size())
-        throw ValueFault(
-            format("gradient of %s reads output %d, but there are %zu", op.name.c_str(), n.index, results.size()));
-  };
-  reads(rule.needs);
-  for (const PointwiseGrad &p : rule.pointwise) reads(p.args);
+  if (rule.saves_output >> results.size())
+    throw ValueFault(format("gradient of %s reads more than its %zu outputs", op.name.c_str(), results.size()));
+  bool map = !rule.pointwise.empty();
   Op &named = op.functional ? *op.functional : op;
-  Ref<OpNode> node(op.kind == "map" ? static_cast<OpNode *>(new PointwiseNode(named, rule))
-                                    : new RuleNode(named, rule));
+  Ref<OpNode> node(map ? static_cast<OpNode *>(new PointwiseNode(named, rule)) : new RuleNode(named, rule));
+  auto takes = [&](size_t i) { return map || takes_tensors(op.schema.params[i].type); };
+  auto list_of = [&](size_t i) { return std::get_if<std::vector<TensorRef>>(&args[i].v); };
   size_t edges = 0;
-  for (size_t i = 0; i < args.size(); ++i) {
-    if (!takes_tensors(op.schema.params[i].type) && op.kind != "map") continue;
-    auto *list = std::get_if<std::vector<TensorRef>>(&args[i].v);
-    edges += list ? list->size() : op.schema.params[i].type == ArgType::TensorList ? 0 : 1;
-  }
+  for (size_t i = 0; i < args.size(); ++i)
+    if (takes(i)) edges += list_of(i) ? list_of(i)->size() : op.schema.params[i].type != ArgType::TensorList;
   node->next.reset(edges);
-  edges = 0;
+  Edge *edge = node->next.begin();
   for (size_t i = 0; i < args.size(); ++i) {
-    if (!takes_tensors(op.schema.params[i].type) && op.kind != "map") continue;
-    if (auto *list = std::get_if<std::vector<TensorRef>>(&args[i].v)) {
+    if (!takes(i)) continue;
+    if (auto *list = list_of(i)) {
       for (const TensorRef &t : *list) {
-        if (t) node->next[edges] = gradient_edge(*t);
-        ++edges;
+        if (t && t->autograd) *edge = gradient_edge(*t);
+        ++edge;
       }
     } else if (op.schema.params[i].type != ArgType::TensorList) {
-      if (auto *t = std::get_if<TensorRef>(&args[i].v); t && *t) node->next[edges] = gradient_edge(**t);
-      ++edges;
+      if (auto *t = std::get_if<TensorRef>(&args[i].v); t && *t && (*t)->autograd) *edge = gradient_edge(**t);
+      ++edge;
     }
   }
   node->outputs.reset(results.size());
