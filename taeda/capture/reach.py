@@ -11,6 +11,7 @@ from typing import Any
 
 _SIMPLE = (bool, int, float, str, bytes, type(None))
 _DEPTH = 3
+_MODES = frozenset(("no_grad", "enable_grad", "set_grad_enabled", "requires_grad", "requires_grad_", "is_grad_enabled", "grad_fn"))
 
 
 class Place:
@@ -48,11 +49,14 @@ class Reach:
         self.modules: list[Any] = []
         self.optimizers: list[Any] = []
         self.places: list[Place] = []
+        #: whether the function's own code names something about gradients, or an optimizer is in reach
+        self.mentions_gradients = False
         self._seen: set[int] = set()
         self._module_type = _class("taeda.nn", "Module")
         self._optimizer_type = _class("taeda.optim", "Optimizer") or _class("taeda.optim.optimizer", "Optimizer")
         self._callable(fn, 0)
         self._value(arguments, 0)
+        self.mentions_gradients = self.mentions_gradients or bool(self.optimizers)
 
     # -- walking -----------------------------------------------------------------------------------------------------
     def _value(self, x: Any, depth: int) -> None:
@@ -98,7 +102,10 @@ class Reach:
             except ValueError:
                 continue
             self._held(cell, None, value, name, depth)
-        for name in _global_names(fn.__code__):
+        names = _global_names(fn.__code__)
+        if any("grad" in n and n not in _MODES for n in names):
+            self.mentions_gradients = True
+        for name in names:
             if name in fn.__globals__:
                 value = fn.__globals__[name]
                 self._held(fn.__globals__, name, value, name, depth)
@@ -162,12 +169,9 @@ class Reach:
                                 found.append(Place(state, key, value, f"{label} state {key}"))
         return found
 
-    def unready(self) -> str | None:
-        """The optimizer that has not made its state yet, or None."""
-        for o in self.optimizers:
-            if not o.state:
-                return type(o).__name__
-        return None
+    def unready(self) -> list[Any]:
+        """Optimizers that have not made any state yet."""
+        return [o for o in self.optimizers if not o.state]
 
     def holders(self) -> Iterator[dict]:
         """Dicts in which a captured function may leave new tensors."""

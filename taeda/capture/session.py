@@ -8,6 +8,8 @@ from typing import Any
 
 from .. import _core
 from ..ir.graph import Graph, Value
+from ..ir.partition import split
+from ..ir.types import TensorType
 from ..ops.namespace import F
 from ..utils import host
 from . import pytree
@@ -53,7 +55,20 @@ class Captured:
     places: list[Any] = field(default_factory=list)
     #: leaves (or argument numbers) whose .grad must be None, or not None, at entry
     grad_states: list[tuple[Source, bool]] = field(default_factory=list)
-    backward: Any = None
+    backward: Backward | None = None
+
+
+@dataclass
+class Backward:
+    """The backward program of a captured function whose results carry gradients."""
+
+    graph: Graph
+    #: results (by position) whose gradients it takes
+    results: list[int]
+    #: leaves it gives gradients for, and which return value that is (None: no gradient reaches the leaf)
+    leaves: list[tuple[Source, int | None]]
+    saved: list[Any]
+    carried: list[str]
 
 
 _installed = False
@@ -133,12 +148,13 @@ class Session:
                     args, kwargs = pytree.unflatten(self.tree, traced)
                     self._watch_leaves(traced)
                     result = self.fn(*args, **kwargs)
-                    captured = self._results(result, joint)
+                    captured = self._results(result)
                     stores = self._stores()
+                    wanted = self._backward(captured) if joint else None
                 finally:
                     host.capturing = None
             captured.stores = stores
-            return self.finish(captured)
+            return self._finish(captured, wanted)
         finally:
             self._restore(before)
 
@@ -154,6 +170,7 @@ class Session:
                 known[id(t)] = self.tracer.argument(t, f"x{k}")
                 self.sources.append(Source("argument", k))
             traced.append(known[id(t)])
+        self.traced_arguments = list(known.values())
         return traced
 
     def _watch_leaves(self, traced: Sequence[Any]) -> None:
@@ -183,7 +200,7 @@ class Session:
         self.sources.append(Source(source.kind, source.index, source.tensor, order))
 
     # -- results -------------------------------------------------------------------------------------------------------
-    def _results(self, result: Any, joint: bool) -> Captured:
+    def _results(self, result: Any) -> Captured:
         tr = self.tracer
         leaves, tree = pytree.flatten(result, lambda x: isinstance(x, _core.Tensor))
         self.values: list[Value] = []
@@ -201,7 +218,9 @@ class Session:
                 grads.append((source, None))
             if entry is None or read:
                 states.append((source, entry is not None))
-        self.gradient_requests = [t for t in leaves if t.requires_grad and _core.traced_value(t) is not None] if joint else []
+        self.result_tensors = leaves
+        if not grads and not self.reach.mentions_gradients and not any(s.kind == "grad" for s in self.sources):
+            states = []  # the function has nothing to do with .grad
         captured = Captured(tr.graph, self.sources, results, tree, grads, hosts=tr.host_functions, grad_states=states)
         return captured
 
@@ -228,8 +247,45 @@ class Session:
     def _geometry(self, g: Geometry) -> tuple:
         return g.sizes, g.strides, g.offset
 
-    def finish(self, captured: Captured) -> Captured:
-        """Closes the graph: returned values, then the inputs that are written."""
+    def _backward(self, captured: Captured) -> tuple[int, list[Value], list[Value], Backward] | None:
+        """Runs the tape from the results that carry gradients: (cut, tangents, gradients, what they belong to)."""
+        tr = self.tracer
+        asked = [
+            k for k, (t, r) in enumerate(zip(self.result_tensors, captured.results))
+            if r.requires_grad and r.value >= 0 and _core.traced_value(t) is not None
+        ]  # fmt: skip
+        if not asked:
+            return None
+        cut = len(tr.graph.nodes)
+        sources = [s for s in self.sources if s.kind == "argument"]
+        leaves = [(s, t) for s, t in zip(sources, self.traced_arguments) if t.requires_grad]
+        leaves += [(Source("tensor", tensor=t), t) for t, _ in tr.lifted_order if t.requires_grad]
+        tangents, values = [], []
+        for k in asked:
+            t = self.result_tensors[k]
+            sizes = tuple(tr.env.resolve(s) for s in tr.variable(t).geometry.sizes)
+            value = tr.graph.add_input(TensorType(tr.variable(t).dtype, sizes), f"g{k}")
+            values.append(value)
+            tangents.append(tr.fresh(value))
+        tensors = [self.result_tensors[k] for k in asked]
+        try:
+            found = _core.run_backward(tensors, tangents, True, False, [t for _, t in leaves], False)
+        except RuntimeError as e:
+            if "second time" not in str(e):
+                raise
+            # The function ran backward() itself and freed the tape: as in eager code, nobody can go back from its results.
+            del tr.graph.block.params[-len(values) :]
+            return None
+        gradients: list[Value] = []
+        places: list[tuple[Source, int | None]] = []
+        for (source, _), g in zip(leaves, found):
+            places.append((source, None if g is None else len(gradients)))
+            if g is not None:
+                gradients.append(tr.read(tr.variable(g)))
+        return cut, values, gradients, Backward(tr.graph, asked, places, [], [])
+
+    def _finish(self, captured: Captured, wanted: Any) -> Captured:
+        """Closes the graph: returned values, then the inputs that are written; then cuts off the backward program."""
         tr = self.tracer
         values: list[Value] = list(self.values)
         writes: list[int | None] = [None] * len(values)
@@ -243,6 +299,12 @@ class Session:
             if r.geometry is not None:
                 sizes, strides, offset = r.geometry
                 r.geometry = (tuple(map(env.resolve, sizes)), tuple(map(env.resolve, strides)), env.resolve(offset))
+        if wanted is not None:
+            cut, tangents, gradients, backward = wanted
+            parts = split(captured.graph, cut, tangents, gradients)
+            captured.graph, backward.graph = parts.forward, parts.backward
+            backward.saved, backward.carried = parts.saved, parts.carried
+            captured.backward = backward
         return captured
 
     # -- Python state ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from ..ir.graph import Graph, Node, Symbol, Value
 from ..ir.sym import Sym
 from ..ir.types import FLOAT, INT, ScalarType, TensorType
 from .errors import CaptureError, user_location
-from .geometry import Geometry, contiguous, memory_order
+from .geometry import Geometry, contiguous, is_contiguous, memory_order
 from .symint import ShapeEnv, SymBool, SymInt, SymNumber
 
 _active = threading.local()
@@ -102,7 +102,9 @@ class Tracer:
         t = base.type
         assert isinstance(t, TensorType) and isinstance(value.type, TensorType)
         g = v.geometry
-        if g.offset == 0 and g.strides == t.strides() and all(self.env.same(a, b) for a, b in zip(g.sizes, t.sizes, strict=True)) and g.ndim == t.ndim:
+        if g.offset == 0 and self.env.same(g.numel(), t.numel()) and is_contiguous(g, self.env):
+            if value.type != t:  # the same elements under other sizes
+                value = self.add("view", "reshape", [value], [t], offset=S.ZERO, strides=t.strides()).output
             v.cell.value = value
         else:
             strides = tuple(self.env.resolve(s) for s in g.strides)

@@ -6,10 +6,11 @@ import os
 import sys
 import time
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
-from .. import _core
+from .. import _core, no_grad
 from ..capture import pytree
 from ..capture.reach import Reach
 from ..capture.session import Captured, Returned, Session, Source
@@ -17,7 +18,7 @@ from ..capture.tracer import active
 from ..ir.graph import Graph
 from ..ir.sym import Sym
 from ..ir.types import TensorType
-from . import program
+from . import differentiable, program
 
 #: Programs of one function after which a warning says what keeps changing.
 MANY = 16
@@ -71,6 +72,7 @@ class Entry:
         start = time.perf_counter()
         self.executable = program.build(captured.graph)
         self.build_seconds = time.perf_counter() - start
+        self.backward_executable: program.Executable | None = None
         self.places = captured.places
         self.calls = 0
         self.written = sorted({w for w in captured.graph.writes if w is not None})
@@ -98,20 +100,27 @@ class Entry:
         for k, (fn, _) in enumerate(c.hosts):
             scalars.extend(hosts[k] if hosts is not None else fn())
         inputs, back = self.inputs(tensors)
+        if c.backward is None:
+            outputs = self._execute(inputs, scalars, back)
+        else:
+            outputs = differentiable.run(self, tensors, inputs, scalars, lambda: self._execute(inputs, scalars, back))
+        made: dict[int, Any] = {}
+        env = self.sizes(tensors)
+        for source, returned in c.grads:
+            leaf = tensors[source.index] if source.kind == "argument" else source.tensor
+            leaf.grad = None if returned is None else self.tensor(returned, outputs, inputs, env, made)
+        for where, key, returned in c.stores:
+            where[key] = self.tensor(returned, outputs, inputs, env, made)
+        return pytree.unflatten(c.tree, [self.tensor(r, outputs, inputs, env, made) for r in c.results])
+
+    def _execute(self, inputs: list[Any], scalars: list[float], back: list[tuple[Any, Any]]) -> list[Any]:
         outputs = program.run(self.executable, inputs, scalars)
         if outputs is None:
             raise RuntimeError("a compiled program refused inputs that passed its guards: please report this")
         for real, stand_in in back:
-            with _core_no_grad():
+            with no_grad():
                 real.copy_(stand_in)
-        made: dict[int, Any] = {}
-        env = self._sizes(tensors)
-        for source, returned in c.grads:
-            leaf = tensors[source.index] if source.kind == "argument" else source.tensor
-            leaf.grad = None if returned is None else self._tensor(returned, outputs, inputs, env, made)
-        for where, key, returned in c.stores:
-            where[key] = self._tensor(returned, outputs, inputs, env, made)
-        return pytree.unflatten(c.tree, [self._tensor(r, outputs, inputs, env, made) for r in c.results])
+        return outputs
 
     def inputs(self, tensors: list[Any]) -> tuple[list[Any], list[tuple[Any, Any]]]:
         """Tensors for the program's inputs; written ones that are not row-major are worked on in a copy."""
@@ -133,17 +142,17 @@ class Entry:
             found.append(t)
         return found, back
 
-    def _sizes(self, tensors: list[Any]) -> dict[str, int]:
+    def sizes(self, tensors: list[Any]) -> dict[str, int]:
         return {n: tensors[k].shape[d] for n, (k, d) in self.symbols.items()}
 
-    def _tensor(self, r: Returned, outputs: list[Any], inputs: list[Any], env: dict[str, int], made: dict[int, Any]) -> Any:
+    def tensor(self, r: Returned, outputs: list[Any], inputs: list[Any], env: dict[str, int], made: dict[int, Any]) -> Any:
         if id(r) in made:
             return made[id(r)]
         t = outputs[r.value] if r.value >= 0 else inputs[r.source]
         if r.geometry is not None:
             sizes, strides, offset = r.geometry
-            base = t.detach()
-            t = base.as_strided([s.evaluate(env) for s in sizes], [s.evaluate(env) for s in strides], base.storage_offset() + offset.evaluate(env))
+            at = t.storage_offset() + offset.evaluate(env)
+            t = t.as_strided([s.evaluate(env) for s in sizes], [s.evaluate(env) for s in strides], at)
         made[id(r)] = t
         return t
 
@@ -168,12 +177,6 @@ class Entry:
         return "\n".join(lines)
 
 
-def _core_no_grad():
-    from .. import no_grad
-
-    return no_grad()
-
-
 class CompiledFunction:
     """A callable that runs compiled. Guards are on dtypes, ranks, layouts, Python values and the state of the modules and optimizers
     it reaches, not on sizes."""
@@ -183,6 +186,7 @@ class CompiledFunction:
         self.name = name or getattr(fn, "__name__", type(fn).__name__)
         self.entries: dict[Any, list[Entry]] = {}
         self.eager_calls: list[str] = []
+        self._primed: weakref.WeakSet[Any] = weakref.WeakSet()  # optimizers that have had an eager step here
         self._warned = False
         for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):
             if hasattr(fn, attribute):
@@ -242,10 +246,11 @@ class CompiledFunction:
 
     def _compile(self, tensors: list[Any], tree: Any, key: Any, force: bool = False) -> tuple[Entry | None, Any]:
         reach = Reach(self.fn, tree)
-        unready = reach.unready()
+        unready = [o for o in reach.unready() if o not in self._primed]
         if unready and not force:
             # The first step makes the optimizer's state; a program that does so would serve one call.
-            self.eager_calls.append(f"{unready} had no state yet: this call ran eagerly to make it")
+            self._primed.update(unready)
+            self.eager_calls.append(f"{type(unready[0]).__name__} had no state yet: the first call ran eagerly to make it")
             _log(f"{self.name}: {self.eager_calls[-1]}")
             return None, None
         start = time.perf_counter()

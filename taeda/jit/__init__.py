@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import taeda
+
 from ..capture import CaptureError
 from ..execute.compiled import CompiledFunction
 from .traced import Traced, load, save, trace
@@ -41,9 +43,7 @@ def compile(target: Callable | None = None, *, name: str | None = None) -> Any:
     """
     if target is None:
         return lambda fn: compile(fn, name=name)
-    from ..nn import Module
-
-    if isinstance(target, Module):
+    if isinstance(target, taeda.nn.Module):
         return CompiledModule(target)
     if not callable(target):
         raise TypeError(f"compile(): expected a function or a module, got {type(target).__name__}")

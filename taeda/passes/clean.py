@@ -62,7 +62,7 @@ def simplify(graph: Graph) -> int:
             if is_identity(n):
                 mapping[n.output] = n.inputs[0]
                 continue
-        elif n.kind == "copy" and n.inputs[0].type == n.outputs[0].type and not is_view(n.inputs[0]):
+        elif n.kind == "copy" and n.inputs[0].type == n.outputs[0].type and not is_view(n.inputs[0]) and not n.attrs.get("keep"):
             mapping[n.output] = n.inputs[0]
             continue
         elif n.kind == "copy":
