@@ -5,11 +5,11 @@ from __future__ import annotations
 from .. import _core
 
 
-class set_detect_anomaly:  # noqa: N801 (PyTorch's name)
+class set_detect_anomaly:
     """Sets anomaly detection at once; as a context manager it restores what was set before.
 
-    While it is on, forward calls remember where they were made: an error in backward is preceded by a warning with that stack. With
-    check_nan a backward that yields NaN is an error.
+    While it is on, forward calls remember where they were made: an error in backward is preceded by a warning with that
+    stack. With check_nan a backward that yields NaN is an error.
     """
 
     def __init__(self, mode: bool, check_nan: bool = True):
@@ -23,7 +23,7 @@ class set_detect_anomaly:  # noqa: N801 (PyTorch's name)
         _core._set_anomaly(*self.before)
 
 
-class detect_anomaly:  # noqa: N801 (PyTorch's name)
+class detect_anomaly:
     """Anomaly detection for a `with` block; see `set_detect_anomaly`."""
 
     def __init__(self, check_nan: bool = True):

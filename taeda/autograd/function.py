@@ -12,6 +12,12 @@ from .. import _core
 Tensor = _core.Tensor
 
 
+_NO_BACKWARD = (
+    "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward "
+    "mode AD."
+)
+
+
 class FunctionCtx(_core.FunctionState):
     """Carries what forward leaves for backward: saved tensors, and any attributes."""
 
@@ -19,15 +25,17 @@ class FunctionCtx(_core.FunctionState):
 class Function:
     """A differentiable operation of your own.
 
-    Derive, write `forward(ctx, *args)` and `backward(ctx, *grads)` as static methods, and call `apply(*args)`. Backward returns one
-    gradient (or None) per argument of forward. Instead of taking ctx, forward may leave it to `setup_context(ctx, inputs, output)`.
+    Derive, write `forward(ctx, *args)` and `backward(ctx, *grads)` as static methods, and call `apply(*args)`. Backward
+    returns one gradient (or None) per argument of forward. Instead of taking ctx, forward may leave it to
+    `setup_context(ctx, inputs, output)`.
     """
 
     _has_setup_context = False
 
     def __init__(self, *args: Any, **kwargs: Any):
         raise RuntimeError(
-            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke them on the class itself."
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should "
+            "invoke them on the class itself."
         )
 
     def __init_subclass__(cls, **kwargs: Any):
@@ -51,16 +59,12 @@ class Function:
     @staticmethod
     def backward(ctx: FunctionCtx, *grad_outputs: Any) -> Any:
         """Gradients with respect to the arguments of forward, given those with respect to its outputs."""
-        raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode AD."
-        )
+        raise NotImplementedError(_NO_BACKWARD)
 
     @staticmethod
     def vjp(ctx: FunctionCtx, *grad_outputs: Any) -> Any:
         """Another name for `backward`."""
-        raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode AD."
-        )
+        raise NotImplementedError(_NO_BACKWARD)
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:

@@ -68,20 +68,20 @@ class _GradMode:
         return _decorate(type(self), function)
 
 
-class no_grad(_GradMode):  # noqa: N801 (PyTorch's name)
+class no_grad(_GradMode):
     """Operations are not recorded: results need no gradient."""
 
     __slots__ = ()
     _on = False
 
 
-class enable_grad(_GradMode):  # noqa: N801 (PyTorch's name)
+class enable_grad(_GradMode):
     """Operations are recorded, also inside `no_grad`."""
 
     __slots__ = ()
 
 
-class set_grad_enabled:  # noqa: N801 (PyTorch's name)
+class set_grad_enabled:
     """Sets the recording at once; as a context manager it restores what was set before."""
 
     __slots__ = ("before", "mode")
@@ -101,7 +101,7 @@ class set_grad_enabled:  # noqa: N801 (PyTorch's name)
         return _decorate(functools.partial(set_grad_enabled, self.mode), function)
 
 
-class inference_mode:  # noqa: N801 (PyTorch's name)
+class inference_mode:
     """Like `no_grad`, and tensors made inside can never take part in a recorded operation."""
 
     __slots__ = ("before", "mode")

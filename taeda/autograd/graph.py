@@ -27,8 +27,8 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     return GradientEdge(node, slot)
 
 
-class saved_tensors_hooks:  # noqa: N801 (PyTorch's name)
-    """In the block, every tensor saved for backward goes through `pack`, and through `unpack` when backward needs it."""
+class saved_tensors_hooks:
+    """In the block, what is saved for backward goes through `pack_hook`, and through `unpack_hook` when it is needed."""
 
     def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]):
         self.pack_hook, self.unpack_hook = pack_hook, unpack_hook
@@ -42,8 +42,8 @@ class saved_tensors_hooks:  # noqa: N801 (PyTorch's name)
 
 
 def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: str = "all") -> RemovableHandle:
-    """Calls fn(gradients) when those of all `tensors` are there (mode "all"; None for one that gets none), or fn(gradient) with the first
-    in each backward pass (mode "any")."""
+    """Calls fn(gradients) when those of all `tensors` are there (mode "all"), or fn(gradient) with the first of them in
+    each backward pass (mode "any")."""
     if mode not in ("all", "any"):
         raise ValueError(f"mode must be 'all' or 'any', got {mode!r}")
     tensors = tuple(tensors)

@@ -31,13 +31,14 @@ def backward(
 ) -> None:
     """Adds the gradients of `tensors` to the `.grad` of the leaves they were computed from (or of `inputs` only).
 
-    grad_tensors: the gradient each tensor starts with; a tensor of one element needs none. retain_graph keeps what the graph saved, for
-    another pass; create_graph records the pass itself.
+    grad_tensors: the gradient each tensor starts with; a tensor of one element needs none. retain_graph keeps what the
+    graph saved, for another pass; create_graph records the pass itself.
     """
     if grad_variables is not None:
         if grad_tensors is not None:
             raise RuntimeError(
-                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use `grad_tensors`."
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use "
+                "`grad_tensors`."
             )
         grad_tensors = grad_variables
     if inputs is not None:
@@ -62,8 +63,9 @@ def grad(
 ) -> tuple:
     """The gradients of `outputs` with respect to `inputs`, without touching any `.grad`.
 
-    allow_unused: None for an input that no output depends on, instead of an error; materialize_grads: zeros for it. Other arguments as
-    for `backward`. is_grads_batched: every given gradient has a leading dimension, over which the results are stacked.
+    allow_unused: None for an input that no output depends on, instead of an error; materialize_grads: zeros for it.
+    is_grads_batched: every given gradient has a leading dimension, over which the results are stacked. Other arguments
+    as for `backward`.
     """
     if materialize_grads and allow_unused is False:
         raise ValueError(
@@ -84,8 +86,8 @@ def grad(
         for i, g in enumerate(found):
             if g is None:
                 raise RuntimeError(
-                    f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set allow_unused=True if this is the "
-                    "desired behavior."
+                    f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
+                    "allow_unused=True if this is the desired behavior."
                 )
     return found
 
@@ -104,9 +106,9 @@ def _batched(roots: tuple, wanted: tuple, gradients: tuple, keep: bool, create: 
     return tuple(None if column[0] is None else F.stack(list(column)) for column in zip(*rows))
 
 
-# -- methods of Tensor and of nodes ----------------------------------------------------------------------------------------
+# -- methods of Tensor and of nodes ------------------------------------------------------------------------------------
 def _tensor_backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
-    """Adds the gradients of this tensor to the `.grad` of the leaves it was computed from; see `taeda.autograd.backward`."""
+    """Adds the gradients of this tensor to the `.grad` of the leaves behind it; see `taeda.autograd.backward`."""
     if inputs is None:  # the usual call, without the helper's checks
         keep = create_graph if retain_graph is None else retain_graph
         _core.run_backward((self,), (gradient,), bool(keep), bool(create_graph), (), True)
@@ -115,7 +117,7 @@ def _tensor_backward(self, gradient=None, retain_graph=None, create_graph=False,
 
 
 def _register_hook(self, hook: Callable) -> RemovableHandle:
-    """Calls hook(gradient) whenever the gradient of this tensor is computed; a tensor it returns takes the gradient's place."""
+    """Calls hook(gradient) whenever the gradient of this tensor is computed; a tensor it returns takes its place."""
     return RemovableHandle.add(_core.tensor_hooks(self), hook)
 
 

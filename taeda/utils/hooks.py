@@ -9,7 +9,7 @@ _ids = itertools.count()
 
 
 class RemovableHandle:
-    """What registering a hook returns: `remove()` takes the hook off; also a context manager that removes it at the end."""
+    """What registering a hook returns: `remove()` takes the hook off; as a context manager it does so at the end."""
 
     __slots__ = ("__weakref__", "_hooks", "id")
 
