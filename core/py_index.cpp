@@ -63,11 +63,31 @@ public:
     }
   }
 
-  bool gathers() const { return gathers_; }
+  bool gathers() const { return !tensors_.empty() || !masks_.empty(); }
   PyObject *view() const { return current_.get(); }
   Owned take_view() { return std::move(current_); }
 
-  Owned index_list() const { // for the gather and scatter operators: one tensor or None per leading dimension
+  // Where one mask is all that indexes: that mask with dimensions of size one behind it, to broadcast against the view.
+  // Else null.
+  Owned lone_mask() const {
+    if (masks_.size() != 1 || !tensors_.empty()) return {};
+    const auto &[dim, mask] = masks_[0];
+    Owned result = Owned::borrow(mask.get());
+    for (size_t n = tensor_of(result).ndim(), end = tensor_of(current_).ndim() - size_t(dim); n < end; ++n)
+      result = apply(TAEDA_ROLE("unsqueeze"), {result.get(), int_object(int64_t(n)).get()});
+    return result;
+  }
+
+  // For the gather and scatter operators: one index tensor or None per leading dimension. Masks become the indices of
+  // their true elements.
+  Owned index_list() {
+    for (const auto &[dim, mask] : masks_) {
+      Owned found = apply(TAEDA_ROLE("nonzero"), {mask.get()});
+      for (size_t i = 0; i < tensor_of(mask).ndim(); ++i)
+        place(dim + int64_t(i),
+              apply(TAEDA_ROLE("select"), {found.get(), int_object(1).get(), int_object(int64_t(i)).get()}));
+    }
+    masks_.clear();
     Owned list(PyList_New(Py_ssize_t(tensors_.size())));
     for (size_t i = 0; i < tensors_.size(); ++i)
       PyList_SET_ITEM(list.get(), Py_ssize_t(i), Py_NewRef(tensors_[i] ? tensors_[i].get() : Py_None));
@@ -164,7 +184,7 @@ private:
     if (m->ndim() == 0) { // a truth value that is a tensor: a new dimension, masked
       unsqueeze();
       Owned flat = apply(TAEDA_ROLE("unsqueeze"), {Owned(wrap(m)).get(), int_object(0).get()});
-      place_nonzero(dim_ - 1, flat, 1);
+      masks_.emplace_back(dim_ - 1, std::move(flat));
       return;
     }
     for (size_t i = 0; i < m->ndim(); ++i)
@@ -172,21 +192,13 @@ private:
         throw IndexFault(format(
             "The shape of the mask %s at index %zu does not match the shape of the indexed tensor %s at index %lld",
             shape_text(m->sizes).c_str(), i, shape_text(t.sizes).c_str(), (long long)(dim_ + int64_t(i))));
-    place_nonzero(dim_, Owned(wrap(m)), m->ndim());
+    masks_.emplace_back(dim_, Owned(wrap(m)));
     advance(int64_t(m->ndim()));
-  }
-
-  void place_nonzero(int64_t dim, const Owned &mask, size_t ndim) {
-    Owned found = apply(TAEDA_ROLE("nonzero"), {mask.get()});
-    for (size_t i = 0; i < ndim; ++i)
-      place(dim + int64_t(i),
-            apply(TAEDA_ROLE("select"), {found.get(), int_object(1).get(), int_object(int64_t(i)).get()}));
   }
 
   void place(int64_t dim, Owned index) {
     while (int64_t(tensors_.size()) <= dim) tensors_.push_back({});
     tensors_[size_t(dim)] = std::move(index);
-    gathers_ = true;
   }
 
   void advance(int64_t n) {
@@ -197,20 +209,22 @@ private:
   Owned current_;                // the view made so far
   int64_t dim_ = 0, source_ = 0; // the next dimension of the view, and of the tensor as it was written
   std::vector<Owned> tensors_;   // per dimension of the view; null: not indexed by a tensor
-  bool gathers_ = false;
+  std::vector<std::pair<int64_t, Owned>>
+      masks_; // first dimension of the view, and the mask over it and those that follow
 };
 
 // What is assigned, as a tensor that broadcasts to the target.
-Owned value_tensor(PyObject *value, const Tensor &target) {
-  if (is_symbolic(value)) return Owned::borrow(value);
-  Owned result = Owned::borrow(value);
+Owned value_tensor(PyObject *value, PyObject *target_object) {
+  const Tensor &target = *tensor_ptr(target_object);
   Scalar s;
-  if (!is_tensor(value) && scalar_from(value, &s)) {
+  if (is_symbolic(value) || (!is_tensor(value) && scalar_from(value, &s))) {
     if (s.kind == Scalar::C && !is_complex(target.dtype))
       throw RuntimeFault(format("value cannot be converted to type %s without overflow", info(target.dtype).name));
+    if (tracing_active()) // the captured program makes the number itself
+      return Owned(PyObject_CallMethod(target_object, "new_full", "(()O)", value));
     return Owned(wrap(scalar_tensor(s, target.dtype)));
   }
-  if (!is_tensor(value)) result = Owned(wrap(tensor_from(value, &target.dtype)));
+  Owned result = is_tensor(value) ? Owned::borrow(value) : Owned(wrap(tensor_from(value, &target.dtype)));
   while (tensor_of(result).ndim() > target.ndim() &&
          tensor_of(result).sizes[0] == 1) // leading sizes of one may be left over
     result = apply(TAEDA_ROLE("select"), {result.get(), int_object(0).get(), int_object(0).get()});
@@ -228,14 +242,18 @@ PyObject *get_item(PyObject *self, PyObject *index) {
 
 void set_item(PyObject *self, PyObject *index, PyObject *value) {
   Index parsed(self, index);
-  const Tensor &target = *tensor_ptr(parsed.view());
   if (!parsed.gathers()) {
-    apply(TAEDA_ROLE("copy_"), {parsed.view(), value_tensor(value, target).get()});
+    apply(TAEDA_ROLE("copy_"), {parsed.view(), value_tensor(value, parsed.view()).get()});
     return;
   }
-  Owned v = is_tensor(value) ? Owned::borrow(value) : value_tensor(value, target);
-  if (is_tensor(v.get()) && tensor_ptr(v.get())->dtype != target.dtype)
-    v = Owned(wrap(cast(TensorRef(tensor_ptr(v.get())), target.dtype)));
+  Owned v = is_tensor(value) ? Owned::borrow(value) : value_tensor(value, parsed.view());
+  DType wanted = tensor_ptr(parsed.view())->dtype;
+  if (tensor_of(v).dtype != wanted) v = Owned(wrap(cast(TensorRef(tensor_ptr(v.get())), wanted)));
+  if (tensor_of(v).ndim() == 0)
+    if (Owned mask = parsed.lone_mask()) { // no index needs to be known, so this works in a capture too
+      Owned(PyObject_CallMethod(parsed.view(), "masked_fill_", "OO", mask.get(), v.get()));
+      return;
+    }
   apply(TAEDA_ROLE("index_put_"), {parsed.view(), parsed.index_list().get(), v.get()});
 }
 
