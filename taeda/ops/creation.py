@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .expr import cast
-from .helpers import ints
 from .namespace import F
 from .scalar import select
 from .table import composite, generate
@@ -61,12 +60,9 @@ def finish(result, op, out, device, layout, requires_grad):
     return result.requires_grad_() if requires_grad else result
 
 
-def _size(args, op):
-    sizes = ints(args)
-    for n in sizes:
-        if isinstance(n, float):
-            raise TypeError(f"{op}(): sizes must be ints, got {n!r}")
-    return sizes
+def _size(args):
+    """Sizes given as f(2, 3) or f((2, 3))."""
+    return args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
 
 
 def _float(dtype):
@@ -78,19 +74,19 @@ def empty(
     *size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, memory_format=None
 ):
     """A tensor with whatever the memory holds."""
-    return finish(F._empty(_size(size, "empty"), _float(dtype)), "empty", out, device, layout, requires_grad)
+    return finish(F._empty(_size(size), _float(dtype)), "empty", out, device, layout, requires_grad)
 
 
 @composite()
 def zeros(*size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
     """Zeros."""
-    return finish(F._full(_size(size, "zeros"), 0, dtype=_float(dtype)), "zeros", out, device, layout, requires_grad)
+    return finish(F._full(_size(size), 0, dtype=_float(dtype)), "zeros", out, device, layout, requires_grad)
 
 
 @composite()
 def ones(*size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
     """Ones."""
-    return finish(F._full(_size(size, "ones"), 1, dtype=_float(dtype)), "ones", out, device, layout, requires_grad)
+    return finish(F._full(_size(size), 1, dtype=_float(dtype)), "ones", out, device, layout, requires_grad)
 
 
 @composite()
@@ -102,7 +98,7 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, re
                 "full(): argument 'fill_value' must be a number or a 0-d tensor, got a tensor of shape "
                 f"{list(fill_value.shape)}"
             )
-        result = F.clone(F.expand(fill_value if dtype is None else F.cast(fill_value, dtype), _size((size,), "full")))
+        result = F.clone(F.expand(fill_value if dtype is None else F.cast(fill_value, dtype), _size((size,))))
         return finish(result, "full", out, device, layout, requires_grad)
     if dtype is None:
         dtype = (
@@ -112,7 +108,7 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, re
             if isinstance(fill_value, int)
             else F.get_default_dtype()
         )
-    return finish(F._full(_size((size,), "full"), fill_value, dtype=dtype), "full", out, device, layout, requires_grad)
+    return finish(F._full(_size((size,)), fill_value, dtype=dtype), "full", out, device, layout, requires_grad)
 
 
 @composite()

@@ -234,7 +234,9 @@ def binary(op: str, x, y) -> Expr:
             return x
         if _is_const(x, 1):
             return y
-    elif (op == "div" and _is_const(y, 1)) or (op == "sub" and _is_const(y, 0) and (x.dtype not in FLOATS or struct.pack("<d", y.attr)[7] == 0)):
+    elif (op == "div" and _is_const(y, 1)) or (
+        op == "sub" and _is_const(y, 0) and (x.dtype not in FLOATS or struct.pack("<d", y.attr)[7] == 0)
+    ):
         return x
     elif op == "add" and x.dtype not in FLOATS:
         if _is_const(y, 0):
@@ -403,5 +405,11 @@ def to_text(root: Expr, limit: int = 2000) -> str:
     if root.op in _INFIX:
         return f"({parts[0]} {_INFIX[root.op]} {parts[1]})"
     name = str(root.attr) if root.op == "prim" else root.op
-    extra = [root.dtype] if root.op in ("cast", "bitcast") else [str(root.attr)] if root.op in ("reduce", "round_to") else []
+    extra = (
+        [root.dtype]
+        if root.op in ("cast", "bitcast")
+        else [str(root.attr)]
+        if root.op in ("reduce", "round_to")
+        else []
+    )
     return f"{name}({', '.join(parts + extra)})"

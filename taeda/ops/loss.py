@@ -8,7 +8,7 @@ from .expr import index, reduce
 from .helpers import product
 from .namespace import F
 from .normalization import vjp
-from .scalar import exp, log, log1p, maximum, select, sigmoid, sign
+from .scalar import as_expr, exp, log, log1p, maximum, select, sigmoid, sign
 from .table import composite, floating, integral, pointwise, rows_op
 
 
@@ -206,20 +206,34 @@ pointwise(
 )
 
 
+# Where the target's logit lies in the logits, counted over all of them; -1 where ignored.
+pointwise(
+    "_class_place",
+    lambda c, t, ignore, classes: select(t.eq(ignore), -1, index() * classes + c),
+    types="iiii->i",
+    params="Tensor checked, Tensor target, Number ignore, Number classes",
+    method=False,
+    function=False,
+    grad=False,
+)
+
+
 def _nll_row(x, place):
     peak = reduce("max", x)
-    return peak + log(reduce("sum", exp(x - peak))) - reduce("sum", select(index().eq(place), x, 0))
+    loss = peak + log(reduce("sum", exp(x - peak))) - reduce("sum", select(index().eq(place), x, 0))
+    return select(place < 0, 0, loss)
 
 
 def _nll_row_slope(g, x, place):
     e = exp(x - reduce("max", x))
-    return g * (e / reduce("sum", e) - select(index().eq(place), 1, 0 * e))
+    p = e / reduce("sum", e)
+    return select(place < 0, 0, g * (p - select(index().eq(place), as_expr(1, x.dtype), 0)))
 
 
 def _nll_row_second(g, grad, input, place):
     hot = F.eq(F.reshape(F.arange(input.numel()), input.shape), place)
-    hot = F.cast(hot, input.dtype)
-    return (*vjp(lambda a, b: a * (F.softmax(b, -1) - hot), (grad, input), (g,)), None)
+    hot, kept = F.cast(hot, input.dtype), F.ge(place, 0)
+    return (*vjp(lambda a, b: F._where(kept, a * (F.softmax(b, -1) - hot), 0), (grad, input), (g,)), None)
 
 
 rows_op(
@@ -227,10 +241,16 @@ rows_op(
     _nll_row,
     "Tensor input, Tensor place",
     types="Ti->R",
+    per_row=(1,),
     grad=lambda g, input, place: (F._nll_rows_grad(g, input, place), None),
 )
 rows_op(
-    "_nll_rows_grad", _nll_row_slope, "Tensor grad, Tensor input, Tensor place", types="TTi->T", grad=_nll_row_second
+    "_nll_rows_grad",
+    _nll_row_slope,
+    "Tensor grad, Tensor input, Tensor place",
+    types="TTi->T",
+    per_row=(0, 2),
+    grad=_nll_row_second,
 )
 
 
@@ -242,6 +262,8 @@ def _class_last(input, op):
 
 
 def _check_classes(input, target, op):
+    if target.dtype is F.int64 and input.dim() == 2 and target.dim() == 1 and input.shape[0] == target.shape[0]:
+        return
     expected = [*input.shape[:1], *input.shape[2:]] if input.dim() > 1 else []
     if len(expected) != target.dim() or any(
         isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(expected, target.shape)
@@ -321,11 +343,12 @@ def cross_entropy(
     _check_classes(input, target, "cross_entropy")
     x = _class_last(input, "cross_entropy")
     classes = x.shape[-1]
-    target = F.cast(target, F.int64)
+    if target.dtype is not F.int64:
+        target = F.cast(target, F.int64)
     safe = F._class_index(target, ignore_index, classes)
-    keep = F.ne(target, ignore_index)
     if weight is None and label_smoothing == 0:
-        return _average(_nll(x, safe, classes), keep, None, mode)
+        return _fused_cross_entropy(x, target, safe, ignore_index, mode)
+    keep = F.ne(target, ignore_index)
     logs = F.log_softmax(x, -1)
     picked = -_picked(logs, safe)
     weights = None if weight is None else F.reshape(F.index_select(weight, 0, F.reshape(safe, (-1,))), safe.shape)
@@ -336,12 +359,19 @@ def cross_entropy(
     return _average(loss, keep, weights, mode)
 
 
-def _nll(x, safe, classes):
-    """One kernel from logits to losses. Looking the class up in 0..C-1 checks its bounds."""
-    count = product(safe.shape)
-    checked = F.index_select(F.arange(classes), 0, F.reshape(safe, (-1,)))
-    place = F.unsqueeze(F.reshape(checked + F.arange(0, count * classes, classes), safe.shape), -1)
-    return F.squeeze(F._nll_rows(x, place), -1)
+def _fused_cross_entropy(x, target, safe, ignore_index, mode):
+    """One kernel from logits to losses. Looking each class up in 0..C-1 checks its bounds."""
+    classes = x.shape[-1]
+    flat = safe if safe.dim() == 1 else F.reshape(safe, (-1,))
+    checked = F.index_select(F._arange_int((classes,), 0, 1, dtype=F.int64), 0, flat)
+    if safe.dim() != 1:
+        checked = F.reshape(checked, safe.shape)
+    place = F.unsqueeze(F._class_place(checked, target, ignore_index, classes), -1)
+    loss = F._nll_rows(x, place)
+    if mode == "none":
+        return F._squeeze(loss, (-1,))
+    total = F.sum(loss)
+    return total if mode == "sum" else total / F.sum(F.ne(target, ignore_index))
 
 
 def _probability_loss(input, target, weight, mode, smoothing):

@@ -98,14 +98,14 @@ def _gauss(size, dtype, mean=0.0, std=1.0, generator=None):
 @composite()
 def rand(*size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
     """Uniform in [0, 1)."""
-    values = _uniform(_size(size, "rand"), _float(dtype), generator=generator)
+    values = _uniform(_size(size), _float(dtype), generator=generator)
     return finish(values, "rand", out, device, layout, requires_grad)
 
 
 @composite()
 def randn(*size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
     """Standard normal."""
-    values = _gauss(_size(size, "randn"), _float(dtype), generator=generator)
+    values = _gauss(_size(size), _float(dtype), generator=generator)
     return finish(values, "randn", out, device, layout, requires_grad)
 
 
@@ -139,7 +139,7 @@ def randint(
         low, high = 0, low
     if size is None:
         raise TypeError("randint(): missing argument 'size'")
-    values = _integers(low, high, _size((size,), "randint"), dtype or F.int64, "randint", generator)
+    values = _integers(low, high, _size((size,)), dtype or F.int64, "randint", generator)
     return finish(values, "randint", out, device, layout, requires_grad)
 
 
@@ -177,7 +177,7 @@ def normal_values(
     """Normal numbers; mean and std may be tensors."""
     tensors = [x for x in (mean, std) if isinstance(x, F.Tensor)]
     if not tensors:
-        result = _gauss(_size((size,), "normal"), _float(dtype), mean, std, generator)
+        result = _gauss(_size((size,)), _float(dtype), mean, std, generator)
     else:
         shape = F.broadcast_shapes(*(x.shape for x in tensors))
         result = _gauss(shape, dtype or tensors[0].dtype, generator=generator) * std + mean

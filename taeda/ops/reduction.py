@@ -222,11 +222,14 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
     if not target.is_floating_point:
         what = "Input dtype" if dtype is None else "Optional dtype"
         raise RuntimeError(
-            f"mean(): could not infer output dtype. {what} must be either a floating point or complex dtype. Got: "
-            f"{target}"
+            f"mean(): could not infer output dtype. {what} must be either a floating point or complex dtype. "
+            f"Got: {target}"
         )
+    count = input.numel() if dim is None else reduced_count(input.shape, dim)
     wide = _wide(target)
-    result = F.sum(input, dim, keepdim, dtype=wide) / reduced_count(input.shape, dim)
+    if wide is input.dtype:
+        return F.div(F.sum(input, dim, keepdim), count)
+    result = F.div(F.sum(input, dim, keepdim, dtype=wide), count)
     return result if wide is target else F.cast(result, target)
 
 

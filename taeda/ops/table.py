@@ -107,7 +107,8 @@ class OpDef:
 
     def map_spec(self, in_dtypes: tuple[str, ...], out_dtypes: tuple[str, ...]):
         """The kernel of a map, generate or rows operator for concrete storage dtypes."""
-        return _spec(in_dtypes, self.map_outputs(in_dtypes, out_dtypes), "row")
+        per_row = self.traits["per_row"] if self.kind == "rows" else frozenset()
+        return _spec(in_dtypes, self.map_outputs(in_dtypes, out_dtypes), "row", per_row)
 
     def reduce_spec(self, in_dtype: str, out_dtype: str, form: str = "row", stage: str = "first"):
         """The kernel of one run of a reduction; form "row" or "col"."""
@@ -226,13 +227,13 @@ class Gradient:
 _LETTER_DTYPE = {"b": "b1", "i": "i64"}
 
 
-def _spec(inputs, outputs, form):
+def _spec(inputs, outputs, form, per_row=frozenset()):
     # The one import against the direction of the layers: a spec is plain data, and only executors ask for one.
     from ..codegen.spec import KernelSpec
     from .scalar import lower
 
     roots = lower(*(e for _, e in outputs))
-    return KernelSpec(tuple(inputs), tuple((d, e) for (d, _), e in zip(outputs, roots)), form)
+    return KernelSpec(tuple(inputs), tuple((d, e) for (d, _), e in zip(outputs, roots)), form, per_row)
 
 
 def lookup(name: str) -> OpDef:
@@ -424,11 +425,13 @@ def scan_op(name, kind, *, grad=None, accepts=anything, front=None, aliases=(), 
     )
 
 
-def rows_op(name, fn, params, *, types, grad=None, accepts=floating, oracle=None, samples=None, doc=""):
+def rows_op(name, fn, params, *, types, per_row=(), grad=None, accepts=floating, oracle=None, samples=None, doc=""):
     """A row program: like a map, but `fn` may reduce along the last dimension (`expr.reduce`); an output marked `R` has
     one element a row.
+    per_row: operands that callers always give with size 1 in the last dimension; numbers (letter p) are too.
     Internal: composites call it where the reduced dimension is the last."""
     ins, _, outs = types.partition("->")
+    constant = frozenset(per_row) | {j for j, t in enumerate(ins) if t == "p"}
     return OpDef(
         name,
         "rows",
@@ -443,6 +446,7 @@ def rows_op(name, fn, params, *, types, grad=None, accepts=floating, oracle=None
         function=False,
         oracle=oracle,
         samples=samples,
+        traits={"per_row": constant},
         doc=doc,
     )
 
