@@ -261,6 +261,8 @@ def squeeze(input, dim=None):
 @composite(method=True)
 def narrow(input, dim, start, length):
     """`length` elements of a dimension from `start`."""
+    if input.dim() == 0:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     dim = wrap_dim(dim, input.dim())
     if isinstance(start, F.Tensor):
         start = start.item()
