@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable
-from typing import Any
 
 from .. import _core
+
+TYPE_CHECKING = False  # without importing typing, which would triple this package's import time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 Tensor = _core.Tensor
 
@@ -76,6 +78,8 @@ class Function:
 
 def _bound(cls: type[Function], args: tuple, kwargs: dict) -> tuple:
     """The arguments in the order of forward's parameters, defaults filled in."""
+    import inspect
+
     signature = inspect.signature(cls.forward)
     given = args if cls._has_setup_context else (None, *args)
     bound = signature.bind(*given, **kwargs)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable
-from typing import Any
 
 from .. import _core
+
+TYPE_CHECKING = False  # without importing typing, which would triple this package's import time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _set = _core._set_grad_enabled
 
 
 def _decorate(make: Callable[[], Any], function: Any) -> Any:
     """`function` run inside a fresh `make()`; a generator is suspended outside of it."""
+    import inspect
+
     if inspect.isclass(function):
         raise TypeError(f"cannot decorate the class {function.__name__}; decorate its methods")
     if inspect.isgeneratorfunction(function):

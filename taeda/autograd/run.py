@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from .. import _core
 from ..utils.hooks import RemovableHandle
+
+TYPE_CHECKING = False  # without importing typing, which would triple this package's import time
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
 Tensor = _core.Tensor
 
