@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# ruff: noqa: F401, F811  (what is imported here is the public interface)
 from . import _bind as _bind_module
 from . import _core
 from ._core import (
@@ -38,8 +39,8 @@ from ._core import (
 )
 from ._core import bool as bool
 from ._printing import set_printoptions
-from .autograd import enable_grad, inference_mode, no_grad, set_grad_enabled
 from ._tensor import Size, contiguous_format, finfo, iinfo, layout, memory_format, preserve_format, strided
+from .autograd import enable_grad, inference_mode, no_grad, set_grad_enabled
 
 __version__ = "0.1.0"
 

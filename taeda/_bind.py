@@ -168,7 +168,7 @@ def _with_out(name: str, fn):
         return result if out is None else write_out(name, result, out)
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__, call.__wrapped__ = fn.__doc__, fn
+    call.__doc__ = fn.__doc__
     return call
 
 

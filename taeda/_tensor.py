@@ -249,8 +249,7 @@ def install() -> None:
         "is_same_size": _is_same_size,
     }.items():
         setattr(Tensor, name, method)
-    Tensor.T = property(_all_transposed)
-    Tensor.mT = property(_matrix_transpose)
-    Tensor.H = property(_matrix_transpose)
+    for name, getter in (("T", _all_transposed), ("mT", _matrix_transpose), ("H", _matrix_transpose)):
+        setattr(Tensor, name, property(getter))
     _core.set_hook("size_type", Size)
     _core.set_hook("repr", tensor_text)

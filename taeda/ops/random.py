@@ -201,11 +201,9 @@ def _in_place(name, doc):
 
 @_in_place("uniform_", "Uniform in [from, to).")
 def _uniform_(self, generator, *args, **kwargs):
-    low, high = (*args, *(0.0, 1.0)[len(args) :])
-    low, high = (
-        kwargs.get("from", low),
-        kwargs.get("to", high),
-    )  # `from` is a keyword of Python: only reachable through **
+    # `from` is a keyword of Python, reachable through ** only.
+    low = args[0] if args else kwargs.get("from", 0.0)
+    high = args[1] if len(args) > 1 else kwargs.get("to", 1.0)
     if low > high:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}")
     return _uniform(self.shape, self.dtype, low, high, generator)

@@ -1,4 +1,4 @@
-"""Writes the type stubs `taeda/_core.pyi` and `taeda/__init__.pyi` from the operator table and the built core.
+"""Writes the type stubs `_core.pyi`, `__init__.pyi` and `nn/functional.pyi` from the operator table and the built core.
 
 Run as `python -m taeda.ops.stubs`; `--check` only says whether the files are up to date.
 """
@@ -10,24 +10,54 @@ import sys
 from pathlib import Path
 
 _TYPES = {
-    "Tensor": "Tensor", "Tensor?": "Tensor | None", "Tensor[]": "Sequence[Tensor]", "Tensor?[]": "Sequence[Tensor | None]",
-    "Tensor|Number": "Tensor | Number", "Number": "Number", "Number?": "Number | None", "int": "int", "int?": "int | None",
-    "int[]": "Sequence[int] | int", "int[]?": "Sequence[int] | int | None", "bool": "_bool", "bool?": "_bool | None",
-    "float": "_float", "float?": "_float | None", "dtype": "_dtype", "dtype?": "_dtype | None", "str": "str", "str?": "str | None",
+    "Tensor": "Tensor",
+    "Tensor?": "Tensor | None",
+    "Tensor[]": "Sequence[Tensor]",
+    "Tensor?[]": "Sequence[Tensor | None]",
+    "Tensor|Number": "Tensor | Number",
+    "Number": "Number",
+    "Number?": "Number | None",
+    "int": "_int",
+    "int?": "_int | None",
+    "int[]": "Sequence[_int] | _int",
+    "int[]?": "Sequence[_int] | _int | None",
+    "bool": "_bool",
+    "bool?": "_bool | None",
+    "float": "_float",
+    "float?": "_float | None",
+    "dtype": "_dtype",
+    "dtype?": "_dtype | None",
+    "str": "str",
+    "str?": "str | None",
     "object": "Any",
-}  # fmt: skip
+}
 #: Types of the parameters that composites share; others are Any.
 _NAMED = {
-    "input": "Tensor", "self": "Tensor", "other": "Tensor | Number", "dtype": "_dtype | None", "requires_grad": "_bool", "keepdim": "_bool",
-    "generator": "Generator | None", "training": "_bool", "inplace": "_bool", "weight": "Tensor | None", "bias": "Tensor | None",
-    "tensors": "Sequence[Tensor]", "mask": "Tensor", "index": "Tensor", "reduction": "str", "p": "_float", "eps": "_float | None",
-}  # fmt: skip
+    "input": "Tensor",
+    "self": "Tensor",
+    "other": "Tensor | Number",
+    "dtype": "_dtype | None",
+    "requires_grad": "_bool",
+    "keepdim": "_bool",
+    "generator": "Generator | None",
+    "training": "_bool",
+    "inplace": "_bool",
+    "weight": "Tensor | None",
+    "bias": "Tensor | None",
+    "tensors": "Sequence[Tensor]",
+    "mask": "Tensor",
+    "index": "Tensor",
+    "reduction": "str",
+    "p": "Any",
+    "eps": "_float | None",
+}
 _SEVERAL = {"sort", "topk", "kthvalue", "aminmax", "var_mean", "std_mean"}
 _LISTS = {"split", "chunk", "unbind", "tensor_split", "meshgrid", "broadcast_tensors"}
 _ANYTHING = {"max", "min", "median", "unique", "nonzero", "where"}
 _VALUES = {"allclose": "_bool", "equal": "_bool", "broadcast_shapes": "Size"}
 _HEADER = '''"""{what} Made from the operator table by `python -m taeda.ops.stubs`: do not edit."""
 
+from builtins import bool as _bool, float as _float, int as _int
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -113,7 +143,7 @@ def _operators(table, aliases) -> tuple[list[str], list[str]]:
         for name in (op.name, *(op.aliases or ())):
             if op.function and op.name[0] != "_":
                 functions[name] = f"def {name}({_signature(op, False)}) -> {_result(op)}: ..."
-            if op.method is True:
+            if op.method is True and not name.startswith("__"):
                 methods[name] = f"def {name}({_signature(op, True)}) -> {_result(op)}: ..."
             if op.inplace and op.method is True:
                 methods[name + "_"] = f"def {name}_(self, *args: Any, **kwargs: Any) -> Self: ..."
@@ -170,24 +200,40 @@ _PROTOCOL = [
     "def __init__(self, *args: Any, **kwargs: Any) -> None: ...",
     "def __getitem__(self, index: Any) -> Tensor: ...",
     "def __setitem__(self, index: Any, value: Any) -> None: ...",
-    "def __len__(self) -> int: ...",
+    "def __len__(self) -> _int: ...",
     "def __iter__(self) -> Iterator[Tensor]: ...",
     "def __bool__(self) -> _bool: ...",
-    "def __int__(self) -> int: ...",
+    "def __int__(self) -> _int: ...",
     "def __float__(self) -> _float: ...",
-    "def __index__(self) -> int: ...",
+    "def __index__(self) -> _int: ...",
     "def __neg__(self) -> Tensor: ...",
     "def __pos__(self) -> Tensor: ...",
     "def __abs__(self) -> Tensor: ...",
     "def __invert__(self) -> Tensor: ...",
-    "def __hash__(self) -> int: ...",
+    "def __hash__(self) -> _int: ...",
     *(f"def {n}(self, other: Any) -> Tensor: ..." for n in _NUMBER_SLOTS),
     *(f"def {n}(self, other: Any) -> Tensor: ...  # type: ignore[override]" for n in ("__eq__", "__ne__")),
     *(f"def {n}(self, other: Any) -> Tensor: ..." for n in ("__lt__", "__le__", "__gt__", "__ge__")),
 ]
-_ATTRIBUTES = {"shape": "Size", "dtype": "_dtype", "device": "device", "ndim": "int", "itemsize": "int", "nbytes": "int", "_version": "int",
-               "requires_grad": "_bool", "is_leaf": "_bool", "grad": "Tensor | None", "grad_fn": "Any", "data": "Tensor", "T": "Tensor",
-               "mT": "Tensor", "H": "Tensor", "output_nr": "int", "retains_grad": "_bool"}  # fmt: skip
+_ATTRIBUTES = {
+    "shape": "Size",
+    "dtype": "_dtype",
+    "device": "device",
+    "ndim": "_int",
+    "itemsize": "_int",
+    "nbytes": "_int",
+    "_version": "_int",
+    "requires_grad": "_bool",
+    "is_leaf": "_bool",
+    "grad": "Tensor | None",
+    "grad_fn": "Any",
+    "data": "Tensor",
+    "T": "Tensor",
+    "mT": "Tensor",
+    "H": "Tensor",
+    "output_nr": "_int",
+    "retains_grad": "_bool",
+}
 
 
 def _described(cls) -> str:
@@ -205,7 +251,7 @@ def _tensor_class(core, methods: list[str]) -> list[str]:
             lines.append(f"{name}: {_ATTRIBUTES.get(name, 'Any' if not name.startswith('is_') else '_bool')}")
         elif inspect.isfunction(member):
             lines.append(f"def {name}({_of_function(member, True, False)}) -> Any: ...")
-        elif callable(member) or hasattr(member, "__call__"):
+        elif callable(member):
             lines.append(f"def {name}(self, *args: Any, **kwargs: Any) -> Any: ...")
     return [*lines, *methods]
 
@@ -221,9 +267,22 @@ def core_stub() -> str:
             what="The extension module.", imports="from typing_extensions import Self\n\nfrom ._tensor import Size"
         )
     ]
-    lines += ["Number = int | float | bool", "_bool = bool", "_float = float", "", "class dtype:", "    is_floating_point: _bool", "    is_complex: _bool",
-              "    is_signed: _bool", "    itemsize: int", "    name: str", "    code: str", "    def to_complex(self) -> dtype: ...",
-              "    def to_real(self) -> dtype: ...", "", "_dtype = dtype", ""]  # fmt: skip
+    lines += [
+        "Number = _int | _float | _bool",
+        "",
+        "class dtype:",
+        "    is_floating_point: _bool",
+        "    is_complex: _bool",
+        "    is_signed: _bool",
+        "    itemsize: _int",
+        "    name: str",
+        "    code: str",
+        "    def to_complex(self) -> dtype: ...",
+        "    def to_real(self) -> dtype: ...",
+        "",
+        "_dtype = dtype",
+        "",
+    ]
     lines += ["class Tensor:"] + [f"    {m}" for m in _tensor_class(_core, methods)] + [""]
     known = {"dtype", "Tensor", "Size"}
     for name, member in sorted(vars(_core).items()):
@@ -232,11 +291,15 @@ def core_stub() -> str:
         if isinstance(member, _core.dtype):
             lines.append(f"{name}: _dtype")
         elif inspect.isclass(member):
-            lines += [f"class {name}:", "    def __init__(self, *args: Any, **kwargs: Any) -> None: ...",
-                      "    def __getattr__(self, name: str) -> Any: ..."]  # fmt: skip
+            lines += [
+                f"class {name}:",
+                "    def __init__(self, *args: Any, **kwargs: Any) -> None: ...",
+                "    def __getattr__(self, name: str) -> Any: ...",
+            ]
             for special in ("__enter__", "__exit__", "__call__"):
                 if hasattr(member, special):
                     lines.append(f"    def {special}(self, *args: Any, **kwargs: Any) -> Any: ...")
+            lines += [f"    {n}: Any" for n in sorted(vars(member)) if n[0] != "_"]
         elif callable(member):
             lines.append(f"def {name}(*args: Any, **kwargs: Any) -> Any: ...")
         else:
@@ -252,13 +315,26 @@ def package_stub() -> str:
 
     functions, _ = _operators(TABLE, ALIASES)
     table_names = {f.split("(")[0].removeprefix("def ") for f in functions}
-    lazy = sorted(taeda._SUBMODULES)
-    imports = ["from . import " + ", ".join(f"{n} as {n}" for n in lazy if (Path(taeda.__file__).parent / n).exists()
-                                            or (Path(taeda.__file__).parent / f"{n}.py").exists())]  # fmt: skip
-    taken = sorted(n for n, v in vars(taeda).items() if n[0] != "_" and n not in table_names and getattr(_core, n, None) is v
-                   and n not in ("bool", "float", "int"))  # fmt: skip
+    lazy = sorted(vars(taeda)["_SUBMODULES"])
+    imports = [
+        "from . import "
+        + ", ".join(
+            f"{n} as {n}"
+            for n in lazy
+            if (Path(taeda.__file__).parent / n).exists() or (Path(taeda.__file__).parent / f"{n}.py").exists()
+        )
+    ]
+    taken = sorted(
+        n
+        for n, v in vars(taeda).items()
+        if n[0] != "_" and n not in table_names and getattr(_core, n, None) is v and n not in ("bool", "float", "int")
+    )
     imports.append("from ._core import " + ", ".join(f"{n} as {n}" for n in taken))
-    imports.append("from ._core import Number, _bool, _dtype, _float")
+    imports.append("from ._core import Number, _dtype")
+    imports.append(
+        "from .autograd import enable_grad as enable_grad, inference_mode as inference_mode, no_grad as no_grad, "
+        "set_grad_enabled as set_grad_enabled"
+    )
     imports.append("from ._printing import set_printoptions as set_printoptions")
     tensor_names = [
         n
@@ -277,10 +353,33 @@ def package_stub() -> str:
     lines = [_HEADER.format(what="The public functions.", imports="\n".join(imports))]
     lines += ["__version__: str"]
     lines += [f"{n}: _dtype" for n in ("bool", "float", "double", "half", "short", "int", "long", "cfloat", "cdouble")]
-    lines += [f"def {name}({_of_function(fn, False, False)}) -> Any: ..." for name, fn in sorted(vars(taeda).items())
-              if inspect.isfunction(fn) and fn.__module__ == "taeda" and name[0] != "_"]  # fmt: skip
-    lines += [f"{n}: Any" for n in sorted(taeda._LAZY)]
-    return "\n".join([*lines, *functions]).replace(": int ", ": _int ") + "\n"
+    lines += [
+        f"def {name}({_of_function(fn, False, False)}) -> Any: ..."
+        for name, fn in sorted(vars(taeda).items())
+        if inspect.isfunction(fn) and fn.__module__ == "taeda" and name[0] != "_"
+    ]
+    lines += [f"{n}: Any" for n in sorted(vars(taeda)["_LAZY"])]
+    return "\n".join([*lines, *functions]) + "\n"
+
+
+def functional_stub() -> str:
+    """Text of `nn/functional.pyi`."""
+    from taeda.nn import functional
+    from taeda.ops.table import TABLE
+
+    lines = [_HEADER.format(what="Functions of neural networks.", imports="from .._core import Number, Tensor, _dtype")]
+    entries = {name: op for op in TABLE.values() for name in (op.name, *(op.aliases or ()))}
+    for name in sorted(n for n, v in vars(functional).items() if n[0] != "_" and callable(v)):
+        op = entries.get(name.rstrip("_"))
+        if op is None:
+            lines.append(f"def {name}(*args: Any, **kwargs: Any) -> Tensor: ...")
+        else:
+            extra = ", inplace: _bool = False" if op.kind == "map" and op.inplace and name[-1] != "_" else ""
+            lines.append(
+                f"def {name}({_signature(op, False).replace(', *, out: Tensor | None = None', '')}{extra}) -> "
+                f"{_result(op)}: ..."
+            )
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:
@@ -288,7 +387,11 @@ def main() -> int:
 
     home = Path(taeda.__file__).parent
     stale = False
-    for name, text in (("_core.pyi", core_stub()), ("__init__.pyi", package_stub())):
+    for name, text in (
+        ("_core.pyi", core_stub()),
+        ("__init__.pyi", package_stub()),
+        ("nn/functional.pyi", functional_stub()),
+    ):
         path = home / name
         if path.exists() and path.read_text() == text:
             continue

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from . import expr as E
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # -- dtype groups: codes, in the order of td_dtype ---------------------------------------------------------------------
 CODES = ("b1", "u8", "i8", "i16", "i32", "i64", "f16", "bf16", "f32", "f64", "c64", "c128")
 floating = ("f16", "bf16", "f32", "f64")
@@ -28,7 +32,6 @@ class OpDef:
     __slots__ = (
         "accepts",
         "aliases",
-        "attrs",
         "doc",
         "domain",
         "fn",
@@ -50,9 +53,33 @@ class OpDef:
         "samples",
         "slots",
         "to_float",
-        "tolerance",
         "traits",
     )
+
+    name: str
+    kind: str
+    params: str
+    doc: str
+    fn: Any
+    front: Any
+    grad: Any
+    traits: Any
+    accepts: Any
+    aliases: Any
+    slots: Any
+    method: Any
+    inplace: Any
+    samples: Any
+    domain: Any
+    function: bool
+    to_float: bool
+    out: bool
+    opcheck: bool | None
+    oracle: str | None
+    role: str | None
+    parent: tuple[str, int] | None
+    in_types: str
+    out_types: str
 
     def __init__(self, name: str, kind: str, params: str, **attributes):
         self.name, self.kind, self.params = name, kind, params
@@ -254,7 +281,7 @@ def lookup(name: str) -> OpDef:
 
 
 #: Operators with a variable number of operands: name -> maker of the entry for n operands.
-FAMILIES: dict[str, object] = {}
+FAMILIES: dict[str, Any] = {}
 
 
 # -- registering -------------------------------------------------------------------------------------------------------
@@ -278,7 +305,6 @@ def pointwise(
     oracle=None,
     domain=None,
     samples=None,
-    tolerance=None,
     traits=None,
     doc="",
 ):
@@ -324,7 +350,6 @@ def pointwise(
         oracle=oracle,
         domain=domain,
         samples=samples,
-        tolerance=tolerance,
         traits=traits,
         doc=doc,
     )
