@@ -21,8 +21,8 @@ def _tuple(value: Any, what: str, function: str) -> tuple[bool, tuple]:
         if not isinstance(item, Tensor):
             place = f" at index {i}" if several else ""
             raise TypeError(
-                f"The {what} given to {function} must be either a Tensor or a tuple of Tensors, but the value{place} has "
-                f"type {type(item).__name__}."
+                f"The {what} given to {function} must be either a Tensor or a tuple of Tensors, but the value{place} "
+                f"has type {type(item).__name__}."
             )
     return several, items
 

@@ -64,7 +64,7 @@ def gradcheck(
     check_batched_grad: bool = False,
     fast_mode: bool = False,
 ) -> bool:
-    """Whether the gradients of func at `inputs` agree with finite differences; those that require one should be float64.
+    """Whether the gradients of func at `inputs` agree with finite differences; inputs with one should be float64.
 
     Further checks: a second run gives the same gradients within nondet_tol, and a zero incoming gradient gives zero.
     """
@@ -116,8 +116,8 @@ def _check(func: Callable, args: list, eps: float, atol: float, rtol: float, non
                 for n, (a, b) in enumerate(zip(got, exact)):
                     if not _close(a, b, atol, rtol):
                         raise GradcheckError(
-                            f"Jacobian mismatch for output {k} with respect to input {places[i]}: element {j} by element "
-                            f"{n} is {a!r} from backward, {b!r} from finite differences (eps {eps:g}, atol {atol:g}, "
+                            f"Jacobian mismatch for output {k} with respect to input {places[i]}: element {j} by "
+                            f"element {n} is {a!r} from backward, {b!r} from finite differences (eps {eps:g}, atol {atol:g}, "
                             f"rtol {rtol:g})"
                         )
         nothing = grad(flat, inputs, F.zeros_like(flat.detach()), retain_graph=True, allow_unused=True)

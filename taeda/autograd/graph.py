@@ -28,7 +28,7 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
 
 
 class saved_tensors_hooks:
-    """In the block, what is saved for backward goes through `pack_hook`, and through `unpack_hook` when it is needed."""
+    """In the block, what is saved for backward goes through `pack_hook`, and back through `unpack_hook` on use."""
 
     def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]):
         self.pack_hook, self.unpack_hook = pack_hook, unpack_hook

@@ -153,8 +153,8 @@ class _Frame:
             if place < len(self.holders) and self.holders[place]() is not None:
                 if self.check and self.facts[place] != (tuple(t.shape), t.dtype):
                     raise CheckpointError(
-                        "checkpoint: Recomputed values for the following tensors have different metadata than during the "
-                        f"forward pass: tensor {place} was {self.facts[place]} and is now {(tuple(t.shape), t.dtype)}"
+                        "checkpoint: Recomputed values for the following tensors have different metadata than during "
+                        f"the forward pass: tensor {place} was {self.facts[place]}, now {(tuple(t.shape), t.dtype)}"
                     )
                 found[place] = t.detach()
             if self.early_stop and place == last:
