@@ -167,8 +167,8 @@ class Session:
                 traced.append(t)
                 continue
             if id(t) not in known:
-                known[id(t)] = self.tracer.argument(t, f"x{k}")
-                self.sources.append(Source("argument", k))
+                known[id(t)], order = self.tracer.argument(t, f"x{k}")
+                self.sources.append(Source("argument", k, order=order))
             traced.append(known[id(t)])
         self.traced_arguments = list(known.values())
         return traced

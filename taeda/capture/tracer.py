@@ -139,22 +139,28 @@ class Tracer:
         return self.tensor(Variable(Cell(base), Geometry(t.sizes, tuple(rows[place[d]] for d in range(t.ndim)), S.ZERO)))
 
     # -- inputs ----------------------------------------------------------------------------------------------------
-    def argument(self, t: Any, name: str = "") -> Any:
-        """A traced tensor for an example input; its sizes get names."""
-        dtype = t.dtype.code
+    def argument(self, t: Any, name: str = "") -> tuple[Any, tuple[int, ...]]:
+        """A traced tensor for an example input, whose sizes get names, and the order of its dimensions in memory."""
         index = len(self.graph.inputs)
+        order = dense_order(t)
         sizes = []
         for d, n in enumerate(t.shape):
             s = self.env.symbol(int(n))
             (known,) = s.symbols()
-            self._symbols[known] = Symbol(known, index, d, int(n))
+            self._symbols[known] = Symbol(known, index, order.index(d), int(n))
             sizes.append(s)
-        value = self.graph.add_input(TensorType(dtype, tuple(sizes)), name)
-        variable = Variable(self._input_cell(value), contiguous(sizes))
-        traced = self.tensor(variable)
+        traced = self.tensor(self._stored(t.dtype.code, sizes, order, name))
         if t.requires_grad:
             traced.requires_grad_()
-        return traced
+        return traced, order
+
+    def _stored(self, dtype: str, sizes: Sequence[Sym], order: Sequence[int], name: str) -> Variable:
+        """A new graph input, row-major in the order of memory, as a tensor of the given sizes."""
+        stored = tuple(sizes[d] for d in order)
+        cell = self._input_cell(self.graph.add_input(TensorType(dtype, stored), name))
+        rows = contiguous(stored).strides
+        place = {d: k for k, d in enumerate(order)}
+        return Variable(cell, Geometry(tuple(sizes), tuple(rows[place[d]] for d in range(len(sizes))), S.ZERO))
 
     def _input_cell(self, value: Value) -> Cell:
         self.cells.append(Cell(value, len(self.cells)))
@@ -169,18 +175,10 @@ class Tracer:
         if known is not None:
             return known[1]
         index = len(self.graph.inputs)
-        sizes = tuple(S.as_sym(int(n)) for n in t.shape)
-        strides = tuple(int(s) for s in t.stride())
-        # A permuted dense tensor (a transposed weight) is a permutation of a row-major one.
-        order = sorted(range(len(sizes)), key=lambda d: (-strides[d], d))
-        stored = tuple(sizes[d] for d in order)
-        value = self.graph.add_input(TensorType(t.dtype.code, stored), f"p{len(self.lifted_order)}")
-        base = contiguous(stored)
-        place = {d: k for k, d in enumerate(order)}
-        geometry = Geometry(sizes, tuple(base.strides[place[d]] for d in range(len(sizes))), S.ZERO)
-        v = Variable(self._input_cell(value), geometry)
+        order = dense_order(t)
+        v = self._stored(t.dtype.code, [S.as_sym(int(n)) for n in t.shape], order, f"p{len(self.lifted_order)}")
         self.lifted[id(t)] = (t, v)
-        self.lifted_order.append((t, tuple(order)))
+        self.lifted_order.append((t, order))
         if self.on_lift is not None:
             self.on_lift(t, index)
         return v
@@ -289,6 +287,20 @@ class Tracer:
     def __exit__(self, *exc) -> None:
         self.core.end_trace()
         _active.tracer = None
+
+
+def dense_order(t: Any) -> tuple[int, ...]:
+    """Dimensions of a real tensor, outermost in memory first, where its elements fill a block (a transposed matrix does); else as
+    they are: such a tensor is copied before a program reads it."""
+    sizes, strides = [int(n) for n in t.shape], [int(s) for s in t.stride()]
+    plain = tuple(range(len(sizes)))
+    order = tuple(sorted(plain, key=lambda d: (-strides[d], d)))
+    step = 1
+    for d in reversed(order):
+        if sizes[d] != 1 and strides[d] != step:
+            return plain
+        step *= sizes[d]
+    return plain if t.is_contiguous() else order
 
 
 class paused:

@@ -14,7 +14,7 @@ from .. import _core, no_grad
 from ..capture import pytree
 from ..capture.reach import Reach
 from ..capture.session import Captured, Returned, Session, Source
-from ..capture.tracer import active
+from ..capture.tracer import active, dense_order
 from ..ir.graph import Graph
 from ..ir.sym import Sym
 from ..ir.types import TensorType
@@ -44,7 +44,7 @@ def sizes_check(graph: Graph, sources: list[Source]) -> tuple[Callable[[list], b
         t = value.type
         assert isinstance(t, TensorType)
         for d, s in enumerate(t.sizes):
-            have = f"shapes[{source.index}][{d}]"
+            have = f"shapes[{source.index}][{source.order[d] if source.order else d}]"
             names = s.symbols()
             if len(names) == 1 and str(s) in names and str(s) not in known:
                 known.add(str(s))
@@ -76,7 +76,10 @@ class Entry:
         self.places = captured.places
         self.calls = 0
         self.written = sorted({w for w in captured.graph.writes if w is not None})
-        self.symbols = {n: (captured.sources[s.input].index, s.dim) for n, s in captured.graph.symbols.items()}
+        self.symbols = {}
+        for n, s in captured.graph.symbols.items():
+            source = captured.sources[s.input]
+            self.symbols[n] = (source.index, source.order[s.dim] if source.order else s.dim)
 
     def misfit(self, tensors: list[Any]) -> str | None:
         """Why the program does not fit the Python state and these arguments; None: it does."""
@@ -240,7 +243,7 @@ class CompiledFunction:
         kinds = []
         for k, t in enumerate(tensors):
             same = first.setdefault(id(t), k)
-            kinds.append((t.dtype.code, t.dim(), t.requires_grad, t.is_contiguous(), same))
+            kinds.append((t.dtype.code, t.dim(), t.requires_grad, True if t.is_contiguous() else dense_order(t), same))
         modes = (_core.is_grad_enabled(), _core.is_inference_mode_enabled(), _core.get_default_dtype().code)
         return pytree.describe(tree), tuple(kinds), modes
 

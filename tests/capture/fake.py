@@ -23,6 +23,9 @@ class Tensor:
             step *= n
         return tuple(out)
 
+    def is_contiguous(self):
+        return self._strides is None
+
 
 class Core:
     Tensor = Tensor
