@@ -119,7 +119,7 @@ void td_nonzero_fill(const char *src, const int64_t *strides, int ndim, const in
    output; each of b, m, n, k is a GROUP of dims, so permuted, im2col and broadcast operands are read in place by packing. */
 typedef struct td_group { int ndim; const int64_t *sizes; const int64_t *a, *b, *c; /* byte strides; NULL: not in that operand */ } td_group;
 typedef struct td_gemm_kernels td_gemm_kernels; /* generated micro-kernel and packers of one dtype; see runtime/src/gemm.h */
-typedef struct td_epilogue { const td_kernel *k; const td_operand *ops; /* ops[0] is C itself, as input AND output; others: one stride per dim [b..., m..., n...] */ } td_epilogue;
+typedef struct td_epilogue { const td_kernel *k; const td_operand *ops; /* outputs first: ops[0] is C as output, ops[1] C as input, then the rest; one stride per dim [b..., m..., n...] */ } td_epilogue;
 td_status td_contract(const td_gemm_kernels *g, char *c, const char *a, const char *b, const td_group *batch,
                       const td_group *m, const td_group *n, const td_group *k, const td_epilogue *epilogue /* or NULL */);
 

@@ -1,0 +1,313 @@
+"""Micro-kernels and packers of the matrix product, one bundle (`gemm_<code>`, a td_gemm_kernels) a dtype.
+
+A micro-kernel keeps an mr x nr tile of C in registers and adds k rank-1 updates to it, in order of k, by fused multiply-add: one
+accumulator an output, so that no blocking changes a bit. The driver in runtime/src/gemm.c cuts the product into tiles and packs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .compile import compile_ir
+from .llvm import REGISTER, Function, Module, mangled
+from .spec import CodegenError
+from .target import Target
+
+_STORED_AS = {"f16": "f32", "bf16": "f32"}  # what panels and accumulators hold
+_BYTES = {"f32": 4, "f64": 8, "u8": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8}
+_CODES = ("f32", "f64", "f16", "bf16", "i64", "i32", "i16", "i8", "u8")
+#: Position in td_dtype.
+_DTYPE_NUMBER = {"u8": 1, "i8": 2, "i16": 3, "i32": 4, "i64": 5, "f16": 6, "bf16": 7, "f32": 8, "f64": 9}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Registers of one target and dtype: `columns` vectors of `width` elements wide, `rows` high; `thin` for few rows."""
+
+    width: int
+    columns: int
+    rows: int
+    thin: int
+
+    @property
+    def nr(self) -> int:
+        return self.width * self.columns
+
+
+def shape(code: str, target: Target) -> Shape:
+    """The tile for panels of dtype `code`."""
+    size = _BYTES[_STORED_AS.get(code, code)]
+    registers = 32 if target.vector_bits == 512 or target.name == "aarch64" else 16
+    if _STORED_AS.get(code, code) not in ("f32", "f64"):
+        return Shape(max(1, min(16, target.vector_bits // 8 // size)), 2, 4, 1)
+    width = target.vector_bits // 8 // size
+    columns = 3 if target.name == "aarch64" else 2
+    rows = {16: 6, 32: 14}[registers] if columns == 2 else 8
+    return Shape(width, columns, rows, 2)
+
+
+class _Arithmetic:
+    """Scalar and vector operations of one panel dtype."""
+
+    def __init__(self, f: Function, dtype: str, width: int):
+        self.f, self.dtype, self.width = f, dtype, width
+        self.element = REGISTER[dtype]
+        self.vector = f"<{width} x {self.element}>" if width > 1 else self.element
+        self.zero = "zeroinitializer" if width > 1 else ("0.0" if dtype in ("f32", "f64") else "0")
+        self.is_float = dtype in ("f32", "f64")
+
+    def load(self, pointer: str) -> str:
+        return self.f.v(f"load {self.vector}, ptr {pointer}, align {_BYTES[self.dtype]}")
+
+    def broadcast(self, pointer: str) -> str:
+        x = self.f.v(f"load {self.element}, ptr {pointer}, align {_BYTES[self.dtype]}")
+        return self.f.splat(x, self.element, self.width)
+
+    def multiply_add(self, a: str, b: str, c: str) -> str:
+        if self.is_float:
+            return self.f.overloaded("fma", self.vector, a, b, c)
+        product = self.f.v(f"mul {self.vector} {a}, {b}")
+        return self.f.v(f"add {self.vector} {c}, {product}")
+
+    def mask(self, n: str, first: int) -> str:
+        """Lanes first, first+1, ... that are < n."""
+        lanes = ", ".join(f"i64 {first + i}" for i in range(self.width))
+        count = self.f.splat(n, "i64", self.width)
+        if self.width == 1:
+            return self.f.v(f"icmp slt i64 {first}, {n}")
+        return self.f.v(f"icmp slt <{self.width} x i64> <{lanes}>, {count}")
+
+    def masked_load(self, pointer: str, mask: str) -> str:
+        if self.width == 1:
+            x = self.f.var(self.element, self.zero)
+            with self.f.when(mask):
+                x.set(self.load(pointer))
+            return x.get()
+        m = f"<{self.width} x i1>"
+        callee = self.f.module.intrinsic(
+            f"llvm.masked.load.{mangled(self.vector)}.p0", self.vector, "ptr", "i32", m, self.vector
+        )
+        return self.f.call(
+            self.vector,
+            callee,
+            f"ptr {pointer}",
+            f"i32 {_BYTES[self.dtype]}",
+            f"{m} {mask}",
+            f"{self.vector} {self.zero}",
+        )
+
+    def masked_store(self, value: str, pointer: str, mask: str) -> None:
+        if self.width == 1:
+            with self.f.when(mask):
+                self.store(value, pointer)
+            return
+        m = f"<{self.width} x i1>"
+        callee = self.f.module.intrinsic(
+            f"llvm.masked.store.{mangled(self.vector)}.p0", "void", self.vector, "ptr", "i32", m
+        )
+        self.f.call(
+            "void", callee, f"{self.vector} {value}", f"ptr {pointer}", f"i32 {_BYTES[self.dtype]}", f"{m} {mask}"
+        )
+
+    def store(self, value: str, pointer: str) -> None:
+        self.f.emit(f"store {self.vector} {value}, ptr {pointer}, align {_BYTES[self.dtype]}")
+
+
+_MICRO = [("i64", "k"), ("ptr", "a"), ("i64", "a_k"), ("i64", "a_row"), ("ptr", "b"), ("i64", "b_k"), ("ptr", "c"), ("i64", "c_row"), ("i64", "m"),
+          ("i64", "n"), ("i64", "first")]  # fmt: skip
+
+
+def _micro(module: Module, name: str, dtype: str, tile: Shape, rows: int, strided: bool) -> None:
+    """C[0:m, 0:n] (+)= A[0:m, 0:k] B[0:k, 0:n]; td_micro_fn of runtime/src/gemm.h.
+
+    strided: row i of A lies at a + i*a_row, else rows are consecutive elements (a packed panel, or an operand that lies so).
+    """
+    f = Function(module, name, _MICRO)
+    op = _Arithmetic(f, dtype, tile.width)
+    size = _BYTES[dtype]
+    vector_bytes = tile.width * size
+    masks = [op.mask("%n", j * tile.width) for j in range(tile.columns)]
+    full = f.compare("sge", "%n", str(tile.nr))
+    fresh = f.compare("ne", "%first", "0")
+    accumulators = [[f.var(op.vector, op.zero) for _ in range(tile.columns)] for _ in range(rows)]
+    row_at = []  # offset of row i of A, clamped to the last one that exists
+    last = f.sub("%m", "1")
+    for i in range(rows):
+        row_at.append(f.mul(f.minimum(str(i), last), "%a_row") if strided and i else "0")
+
+    no = f.label("resume")
+    start = f.label("start")
+    f.branch(fresh, start, no)
+    f.at(no)
+    for i in range(rows):
+        with f.when(f.compare("sgt", "%m", str(i))):
+            base = f.offset("%c", f.mul(str(i), "%c_row"))
+            for j in range(tile.columns):
+                accumulators[i][j].set(op.masked_load(f.offset(base, str(j * vector_bytes)), masks[j]))
+    f.jump(start)
+    f.at(start)
+
+    a, b = f.var("ptr", "%a"), f.var("ptr", "%b")
+    with f.loop("0", "%k"):
+        pa, pb = a.get(), b.get()
+        columns = [op.load(f.offset(pb, str(j * vector_bytes))) for j in range(tile.columns)]
+        ahead = f.offset(pb, str(8 * tile.nr * size))
+        prefetch = module.intrinsic("llvm.prefetch.p0", "void", "ptr", "i32", "i32", "i32")
+        for line in range(0, tile.nr * size, 64):
+            f.call("void", prefetch, f"ptr {f.offset(ahead, str(line))}", "i32 0", "i32 3", "i32 1")
+        for i in range(rows):
+            where = f.offset(pa, row_at[i]) if strided else f.offset(pa, str(i * size))
+            x = op.broadcast(where)
+            for j in range(tile.columns):
+                accumulators[i][j].set(op.multiply_add(x, columns[j], accumulators[i][j].get()))
+        a.set(f.offset(pa, "%a_k"))
+        b.set(f.offset(pb, "%b_k"))
+
+    done = f.label("end")
+    for i in range(rows):
+        if i:
+            more = f.label("row")
+            f.branch(f.compare("sgt", "%m", str(i)), more, done)
+            f.at(more)
+        base = f.offset("%c", f.mul(str(i), "%c_row"))
+        whole, part, after = f.label("whole"), f.label("part"), f.label("next")
+        f.branch(full, whole, part)
+        f.at(whole)
+        for j in range(tile.columns):
+            op.store(accumulators[i][j].get(), f.offset(base, str(j * vector_bytes)))
+        f.jump(after)
+        f.at(part)
+        for j in range(tile.columns):
+            op.masked_store(accumulators[i][j].get(), f.offset(base, str(j * vector_bytes)), masks[j])
+        f.jump(after)
+        f.at(after)
+    f.jump(done)
+    f.at(done)
+    f.ret()
+    f.finish()
+
+
+def _pack_runs(module: Module, name: str, dtype: str, width: int) -> None:
+    """dst[kk][lane_r ..] = src[off_k[kk] + at_r ..] for runs r of consecutive elements (td_pack_runs_fn).
+
+    A run is (lane, count <= width, byte offset); runs come in lane order. Stores write whole vectors: what a run writes too far, the
+    next run or row overwrites.
+    """
+    f = Function(
+        module,
+        name,
+        [
+            ("ptr", "dst"),
+            ("i64", "dst_k"),
+            ("ptr", "src"),
+            ("ptr", "off_k"),
+            ("i64", "k"),
+            ("ptr", "runs"),
+            ("i64", "count"),
+        ],
+    )
+    op = _Arithmetic(f, dtype, width)
+    with f.loop("0", "%k") as kk:
+        row = f.offset("%dst", f.mul(kk, "%dst_k"))
+        at = f.v(f"load i64, ptr {f.offset('%off_k', f.mul(kk, '8'))}")
+        source = f.offset("%src", at)
+        with f.loop("0", "%count") as r:
+            run = f.offset("%runs", f.mul(r, "24"))
+            lane, length, where = f.item("i64", run, 0), f.item("i64", run, 1), f.item("i64", run, 2)
+            value = op.masked_load(f.offset(source, where), op.mask(length, 0))
+            op.store(value, f.offset(row, f.mul(lane, str(_BYTES[dtype]))))
+    f.ret()
+    f.finish()
+
+
+def _transpose(f: Function, op: _Arithmetic, rows: list[str]) -> list[str]:
+    """Transposes width x width registers by log2(width) rounds of two-input shuffles."""
+    width, vector = op.width, op.vector
+    step = 1
+    while step < width:
+        following = list(rows)
+        for i in range(width):
+            if i & step:
+                continue
+            low, high = rows[i], rows[i + step]
+            first = [lane if not lane & step else width + lane - step for lane in range(width)]
+            second = [lane + step if not lane & step else width + lane for lane in range(width)]
+            for target, pattern in ((i, first), (i + step, second)):
+                lanes = ", ".join(f"i32 {p}" for p in pattern)
+                following[target] = f.v(f"shufflevector {vector} {low}, {vector} {high}, <{width} x i32> <{lanes}>")
+        rows = following
+        step *= 2
+    return rows
+
+
+def _pack_transposed(module: Module, name: str, dtype: str, width: int) -> None:
+    """dst[kk][lane] = src[off[lane] + kk] for consecutive k, up to `width` lanes (td_pack_transposed_fn); missing lanes get zeros.
+
+    Stores write whole vectors, rows in ascending order.
+    """
+    f = Function(
+        module, name, [("ptr", "dst"), ("i64", "dst_k"), ("ptr", "src"), ("ptr", "off"), ("i64", "lanes"), ("i64", "k")]
+    )
+    op = _Arithmetic(f, dtype, width)
+    size = _BYTES[dtype]
+    last = f.sub("%lanes", "1")
+    sources = []
+    for i in range(width):
+        at = f.v(f"load i64, ptr {f.offset('%off', f.mul(f.minimum(str(i), last), '8'))}")
+        sources.append(f.offset("%src", at))
+    exists = [f.v(f"select i1 {f.compare('sgt', '%lanes', str(i))}, i64 {width}, i64 0") for i in range(width)]
+    with f.loop("0", "%k", width) as kk:
+        left = f.minimum(f.sub("%k", kk), str(width))
+        rows = []
+        for i in range(width):
+            count = f.minimum(left, exists[i])
+            rows.append(op.masked_load(f.offset(sources[i], f.mul(kk, str(size))), op.mask(count, 0)))
+        out = f.var("ptr", f.offset("%dst", f.mul(kk, "%dst_k")))
+        columns = _transpose(f, op, rows)
+        done = f.label("end")
+        for t, column in enumerate(columns):
+            if t:
+                more = f.label("more")
+                f.branch(f.compare("sgt", left, str(t)), more, done)
+                f.at(more)
+            p = out.get()
+            op.store(column, p)
+            out.set(f.offset(p, "%dst_k"))
+        f.jump(done)
+        f.at(done)
+    f.ret()
+    f.finish()
+
+
+def emit_gemm(module: Module, code: str) -> str:
+    """Writes the functions and the constant `gemm_<code>` of one dtype; returns the constant's name."""
+    if code not in _CODES:
+        raise CodegenError(f"gemm: no kernels are generated for dtype {code!r}")
+    if not module.target.has_fma:
+        raise CodegenError(f"gemm: target {module.target.name} has no fused multiply-add")
+    dtype = _STORED_AS.get(code, code)
+    tile = shape(code, module.target)
+    prefix = f"td_gemm_{code}"
+    _micro(module, f"{prefix}_packed", dtype, tile, tile.rows, False)
+    _micro(module, f"{prefix}_strided", dtype, tile, tile.rows, True)
+    _micro(module, f"{prefix}_thin", dtype, tile, tile.thin, True)
+    _pack_runs(module, f"{prefix}_runs", dtype, tile.width)
+    _pack_transposed(module, f"{prefix}_transposed", dtype, tile.width)
+    size = _BYTES[dtype]
+    kc = 256 if size == 4 else 192 if size == 8 else 256
+    mc = tile.rows * (16 if size == 4 else 12)
+    nc = max(tile.nr * 4, (1 << 20) // (kc * size) // tile.nr * tile.nr)
+    functions = ", ".join(f"ptr @{prefix}_{n}" for n in ("packed", "strided", "thin", "runs", "transposed"))
+    numbers = (_DTYPE_NUMBER[code], _DTYPE_NUMBER[dtype], size, tile.rows, tile.thin, tile.nr, tile.width, kc, mc, nc)
+    types = ", ".join(["ptr"] * 5 + ["i32"] * len(numbers))
+    module.add(
+        f"@gemm_{code} = constant {{ {types} }} {{ {functions}, {', '.join(f'i32 {n}' for n in numbers)} }}, align 8"
+    )
+    return f"gemm_{code}"
+
+
+def gemm_kernels(code: str, target: Target) -> tuple[bytes, str]:
+    """Object bytes that define `gemm_<code>`, and that name."""
+    module = Module(target)
+    symbol = emit_gemm(module, code)
+    return compile_ir(module.text(), target), symbol
