@@ -26,7 +26,9 @@ public:
     Py_DECREF(reinterpret_cast<PyObject *>(state_));
     return false;
   }
-  bool unique() const noexcept { return state_ & 1 ? state_ == 3 : Py_REFCNT(reinterpret_cast<PyObject *>(state_)) == 1; } // one reference
+  bool unique() const noexcept {
+    return state_ & 1 ? state_ == 3 : Py_REFCNT(reinterpret_cast<PyObject *>(state_)) == 1;
+  } // one reference
   PyObject *self_py() const noexcept { return state_ & 1 ? nullptr : reinterpret_cast<PyObject *>(state_); }
   void set_self_py(PyObject *o) noexcept {
     for (uintptr_t n = state_ >> 1; n > 0; --n) Py_INCREF(o);
