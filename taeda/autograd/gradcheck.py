@@ -117,8 +117,8 @@ def _check(func: Callable, args: list, eps: float, atol: float, rtol: float, non
                     if not _close(a, b, atol, rtol):
                         raise GradcheckError(
                             f"Jacobian mismatch for output {k} with respect to input {places[i]}: element {j} by "
-                            f"element {n} is {a!r} from backward, {b!r} from finite differences (eps {eps:g}, atol {atol:g}, "
-                            f"rtol {rtol:g})"
+                            f"element {n} is {a!r} from backward, {b!r} from finite differences (eps {eps:g}, atol "
+                            f"{atol:g}, rtol {rtol:g})"
                         )
         nothing = grad(flat, inputs, F.zeros_like(flat.detach()), retain_graph=True, allow_unused=True)
         for place, g in zip(places, nothing):
