@@ -169,6 +169,14 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
 
 
 @composite(method=True)
+def is_nonzero(input):
+    """Whether the one element is not zero; a Python bool."""
+    if input.numel() != 1:
+        raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+    return input.item() != 0
+
+
+@composite(method=True)
 def equal(input, other):
     """Whether shape and every element are the same; a Python bool."""
     return tuple(input.shape) == tuple(other.shape) and bool(F.eq(input, other).all())

@@ -491,6 +491,19 @@ def pixel_shuffle(input, upscale_factor):
     return F.reshape(F.permute(x, [*range(n), n, n + 3, n + 1, n + 4, n + 2]), (*lead, c // (r * r), h * r, w * r))
 
 
+@composite(nn=True, samples=lambda t: [((t(1, 2, 4, 6), 2), {})], oracle="oracles.pixel_unshuffle")
+def pixel_unshuffle(input, downscale_factor):
+    """[.., C, H*r, W*r] to [.., C*r*r, H, W]."""
+    r = downscale_factor
+    *lead, c, h, w = input.shape
+    if h % r or w % r:
+        raise RuntimeError(f"pixel_unshuffle expects height and width to be divisible by {r}, but got {h} and {w}")
+    x = F.reshape(input, (*lead, c, h // r, r, w // r, r))
+    n = len(lead)
+    order = [*range(n), n, n + 2, n + 4, n + 1, n + 3]
+    return F.reshape(F.permute(x, order), (*lead, c * r * r, h // r, w // r))
+
+
 # -- unfolding to columns ----------------------------------------------------------------------------------------------
 @composite(
     "_unfold_columns",

@@ -350,3 +350,15 @@ def dropout2d(input, p=0.5, training=True, inplace=False):
         return input
     mask = F.dropout(F.ones([*input.shape[:2], *[1] * (input.dim() - 2)], dtype=input.dtype), p, True)
     return input.mul_(mask) if inplace else input * mask
+
+
+@composite(nn=True, function=False)
+def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
+    """Softmax of the logits plus Gumbel noise; hard: one-hot forward, the soft gradient backward."""
+    noise = F.empty_like(logits).exponential_().log()
+    soft = F.softmax((logits - noise) / tau, dim)
+    if not hard:
+        return soft
+    index = F.argmax(soft, dim, True)
+    picked = F.scatter(F.zeros_like(logits), dim, index, 1.0)
+    return picked - soft.detach() + soft

@@ -202,7 +202,7 @@ _three_forms("max", "maximum")
 _three_forms("min", "minimum")
 
 
-@composite()
+@composite(method=True)
 def aminmax(input, *, dim=None, keepdim=False):
     """Both extremes."""
     return F.result_pair("aminmax", F.amin(input, dim, keepdim), F.amax(input, dim, keepdim))
@@ -367,7 +367,7 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     return F.write_out("norm", F.cast(result, input.dtype), out)
 
 
-@composite()
+@composite(method=True)
 def dist(input, other, p=2):
     """p-norm of input - other."""
     return F.norm(input - other, p)

@@ -67,6 +67,32 @@ def unbind(input, dim=0):
     return tuple(F.select(input, dim, k) for k in range(input.shape[dim]))
 
 
+@composite(method=True)
+def split_with_sizes(input, split_sizes, dim=0):
+    """Pieces of the given sizes; views."""
+    return F.split(input, list(split_sizes), dim)
+
+
+def _register_split(name, dim):
+    def pieces(input, indices_or_sections):
+        if input.dim() <= dim and not (name == "hsplit" and input.dim() == 1):
+            raise RuntimeError(f"{name}(): needs a tensor with at least {dim + 1} dimensions, got {input.dim()}")
+        at = 0 if input.dim() == 1 else dim
+        if isinstance(indices_or_sections, int) and input.shape[at] % indices_or_sections:
+            raise RuntimeError(
+                f"{name}(): the size {input.shape[at]} of dimension {at} is not divisible by {indices_or_sections}"
+            )
+        return F.tensor_split(input, indices_or_sections, at)
+
+    pieces.__name__ = pieces.__qualname__ = name
+    pieces.__doc__ = f"tensor_split() along dimension {dim}, into equal parts where a number is given."
+    composite(name, method=True)(pieces)
+
+
+for _name, _dim in (("hsplit", 1), ("vsplit", 0), ("dsplit", 2)):
+    _register_split(_name, _dim)
+
+
 # -- joining -----------------------------------------------------------------------------------------------------------
 def _cat_gradient(g, tensors_shape, dim):
     pieces, at = [], 0
@@ -306,3 +332,9 @@ def meshgrid(*tensors, indexing=None):
     if swap:
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
+
+
+@composite()
+def diagflat(input, offset=0):
+    """The matrix with the flattened input on a diagonal."""
+    return F.diag_embed(F.reshape(input, (-1,)), offset)

@@ -216,6 +216,38 @@ def _unfold_backward(g, shape, dimension, size, step):
     return full
 
 
+@composite(
+    method=True,
+    samples=lambda t: [((t(4, 3), t(2, 3), 0, 1, 3), {}), ((t(3, 5), t(3, 2), 1, 0, 4, 2), {})],
+    oracle="oracles.slice_scatter",
+)
+def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
+    """A copy of input with src in a slice of one dimension."""
+    out = F.clone(input)
+    F.slice(out, dim, start, end, step).copy_(src)
+    return out
+
+
+@composite(
+    method=True,
+    samples=lambda t: [((t(4, 3), t(3), 0, 1), {}), ((t(3, 5), t(3), -1, -2), {})],
+    oracle="lambda x, s, d, i: numpy.where((numpy.indices(x.shape)[d] == i % x.shape[d]), numpy.expand_dims(s, d), x)",
+)
+def select_scatter(input, src, dim, index):
+    """A copy of input with src at one index of a dimension."""
+    out = F.clone(input)
+    F.select(out, dim, index).copy_(src)
+    return out
+
+
+@composite(method=True)
+def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
+    """A copy of input with src on a diagonal."""
+    out = F.clone(input)
+    F.diagonal(out, offset, dim1, dim2).copy_(src)
+    return out
+
+
 @composite(method=True)
 def as_strided(input, size, stride, storage_offset=None):
     """A view with any sizes and strides (in elements), inside the tensor's storage. Its gradient needs a contiguous

@@ -333,3 +333,14 @@ def attention(q, k, v, attn_mask=None, is_causal=False, scale=None, enable_gqa=F
     with numpy.errstate(invalid="ignore"):
         weights = numpy.nan_to_num(scipy.special.softmax(scores, -1))
     return weights @ v
+
+
+def pixel_unshuffle(x, r):
+    n, c, h, w = x.shape
+    return x.reshape(n, c, h // r, r, w // r, r).transpose(0, 1, 3, 5, 2, 4).reshape(n, c * r * r, h // r, w // r)
+
+
+def slice_scatter(x, src, dim, start, end, step=1):
+    out = x.copy()
+    out[(slice(None),) * dim + (slice(start, end, step),)] = src
+    return out
