@@ -47,31 +47,34 @@ def compile_kernels(specs: Mapping[str, KernelSpec], target: Target) -> tuple[by
 
 # -- LLVM --------------------------------------------------------------------------------------------------------------
 _lock = threading.Lock()
-_machines: dict[str, object] = {}
+_machines: dict[tuple[str, int], object] = {}
 
 
-def _machine(target: Target):
+def _machine(target: Target, level: int):
     import llvmlite.binding as llvm
 
-    if target.name not in _machines:
+    if (target.name, level) not in _machines:
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
-        _machines[target.name] = llvm.Target.from_triple(target.triple).create_target_machine(
-            cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="small"
+        _machines[target.name, level] = llvm.Target.from_triple(target.triple).create_target_machine(
+            cpu=target.cpu, features=target.features, opt=level, reloc="pic", codemodel="small"
         )
-    return _machines[target.name]
+    return _machines[target.name, level]
 
 
-def compile_ir(text: str, target: Target, *, assembly: bool = False):
-    """Object bytes of an LLVM module's text (or its assembly, to read)."""
+def compile_ir(text: str, target: Target, *, assembly: bool = False, quick: bool = False):
+    """Object bytes of an LLVM module's text (or its assembly, to read). quick: straight-line code that runs once a call, where
+    compiling takes longer than optimising could ever save."""
     import llvmlite.binding as llvm
 
     with _lock:
-        machine = _machine(target)
+        machine = _machine(target, 0 if quick else 2)
         try:
             module = llvm.parse_assembly(text)
         except RuntimeError as error:
             raise CodegenError(f"generated LLVM IR does not parse: {error}") from error
+        if quick:
+            return machine.emit_assembly(module) if assembly else machine.emit_object(module)
         builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
         passes = llvm.create_new_function_pass_manager()
         passes.add_sroa_pass()

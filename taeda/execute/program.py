@@ -96,7 +96,7 @@ def _host(host, target, table: dict[str, int]) -> int:
     def make() -> bytes:
         from ..codegen.compile import compile_ir
 
-        return compile_ir(host.text, target)
+        return compile_ir(host.text, target, quick=True)
 
     symbols = load_cached(host.text, make)
     if table:

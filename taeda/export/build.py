@@ -204,7 +204,7 @@ def _objects_and_link(plan: Any, facts: Any, name: str, n_weights: int, interfac
         objects.append(work / label)
         objects[-1].write_bytes(code)
 
-    add("host.o", compile_ir(host.text, facts))
+    add("host.o", compile_ir(host.text, facts, quick=True))
     if host.kernels:
         add("kernels.o", compile_kernels(host.kernels, facts)[0])
     for dtype in sorted(host.gemms):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from ..ir import sym as S
 from ..ir.graph import Graph
-from ..ir.types import TensorType
 from .plan import Access, Buffer, CopyStep, KernelStep, Plan, Step
 from .views import same_strides
 
@@ -68,41 +67,54 @@ def _drop_base_copies(plan: Plan) -> None:
 
 def _write_backs(plan: Plan, graph: Graph) -> None:
     """A value that ends in an input's memory is computed there if the input's old value is not read after that."""
+    lives = _lives(plan)
+    reads = [{a.buffer for a in step.reads()} for step in plan.steps]
+    writes = [{a.buffer for a in step.writes()} for step in plan.steps]
+    chains: dict[Buffer, set[Buffer]] = {}
+    for b in plan.buffers:
+        chains.setdefault(b.base, set()).add(b)
+    # Old values of inputs that are wanted after the last step: nothing may be computed over them.
+    wanted = {b for b in plan.outputs if b.kind == "input"}
+    reads.append(wanted)
+    writes.append(set())
+    first: list[Step] = []
+    copies: list[Step] = []
+    homes = {plan.inputs[t] for t in graph.writes if t is not None}
     for k, target in enumerate(graph.writes):
         if target is None:
             continue
         b, home = plan.outputs[k], plan.inputs[target]
         if b is home:
             continue
-        lives = _lives(plan)
-        if b.kind == "temp" and b.of is None and plan.outputs.count(b) == 1 and _safe_in(plan, b, home, lives):
+        if b.kind == "temp" and b.of is None and plan.outputs.count(b) == 1 and _safe_in(plan, chains[b], chains[home], lives, reads, writes):
             b.of, b.kind = home, "alias"
+            chains[home] |= chains.pop(b)
         else:
-            t = home.value.type
-            assert isinstance(t, TensorType)
-            place = (S.ZERO, t.strides())
-            assert b.value.type == t
-            n = b.value.node
-            plan.steps.append(CopyStep([n] if n else [], Access(home, *place), Access(b, *place), t.sizes))
+            if b in homes:  # an old value that is overwritten too (two inputs exchanged): kept aside first
+                aside = Buffer(b.value, b.dtype, b.sizes, name=f"{b.name}_old")
+                plan.buffers.append(aside)
+                first.append(_whole_copy(aside, b))
+                b = aside
+            copies.append(_whole_copy(home, b))
         plan.outputs[k] = home
+    plan.steps += first + copies
 
 
-def _chain(plan: Plan, b: Buffer) -> set[Buffer]:
-    """`b` and the buffers whose memory is its."""
-    return {x for x in plan.buffers if x.base is b.base}
+def _whole_copy(dst: Buffer, src: Buffer) -> CopyStep:
+    strides = S.contiguous_strides(src.sizes)
+    n = src.value.node
+    return CopyStep([n] if n else [], Access(dst, S.ZERO, strides), Access(src, S.ZERO, strides), src.sizes)
 
 
-def _safe_in(plan: Plan, b: Buffer, home: Buffer, lives) -> bool:
-    """True if `b` may be written over `home`: later steps do not read home, and the writing step reads it in step."""
-    mine = _chain(plan, b)
-    theirs = _chain(plan, home) - mine
+def _safe_in(plan: Plan, mine: set[Buffer], theirs: set[Buffer], lives, reads: list[set[Buffer]], writes: list[set[Buffer]]) -> bool:
+    """True if the buffers `mine` may lie where `theirs` do: later steps do not read theirs, and the writing step reads it in step."""
     start = min((lives[x][0] for x in mine if x in lives), default=-1)
     if start < 0:
         return False
-    for k, step in enumerate(plan.steps[start:], start):
-        if any(a.buffer in theirs for a in step.writes()):
+    for k in range(start, len(reads)):
+        if writes[k] & theirs:
             return False
-        if any(a.buffer in theirs for a in step.reads()) and (k > start or not _in_step(step, mine, theirs)):
+        if reads[k] & theirs and (k > start or not _in_step(plan.steps[k], mine, theirs)):
             return False
     return True
 
@@ -123,6 +135,9 @@ def _in_step(step: Step, written: set[Buffer], read: set[Buffer]) -> bool:
 def _reuse_operands(plan: Plan) -> None:
     """A map's result takes the memory of an operand of the same type that dies there."""
     lives = _lives(plan)
+    chains: dict[Buffer, set[Buffer]] = {}
+    for b in plan.buffers:
+        chains.setdefault(b.base, set()).add(b)
     for k, step in enumerate(plan.steps):
         if not isinstance(step, KernelStep) or step.driver not in ("map", "rows"):
             continue
@@ -136,9 +151,10 @@ def _reuse_operands(plan: Plan) -> None:
                 root = x.base
                 if root.kind != "temp" or root in taken or x.dtype != b.dtype or root.sizes != b.sizes or root is b:
                     continue
-                if max(lives[y][1] for y in _chain(plan, root) if y in lives) != k or not _in_step(step, {b}, _chain(plan, root)):
+                if max(lives[y][1] for y in chains[root] if y in lives) != k or not _in_step(step, {b}, chains[root]):
                     continue
                 b.of, b.kind = root, "alias"
+                chains[root] |= chains.pop(b)
                 lives[root] = (lives[root][0], max(lives[root][1], lives[b][1]))
                 taken.add(root)
                 break

@@ -48,7 +48,7 @@ class Program:
         self.plan, self.report = run_passes(graph, check)
         self.host = host_program(self.plan, host(), "program", linked=True)
         folder = tempfile.mkdtemp()
-        objects = [(f"{folder}/host.o", compile_ir(self.host.text, host()))]
+        objects = [(f"{folder}/host.o", compile_ir(self.host.text, host(), quick=True))]
         if self.host.kernels:
             objects.append((f"{folder}/kernels.o", compile_kernels(self.host.kernels, host())[0]))
         for dtype in self.host.gemms:

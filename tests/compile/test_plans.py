@@ -128,6 +128,17 @@ def test_swapped_write_backs_are_not_mixed_up():
     np.testing.assert_allclose(a, np.exp(old_b), rtol=1e-6)
 
 
+def test_exchanged_inputs():
+    p = Program(graph("""graph g(%a: f32[64], %b: f32[64], %c: f32[64]) {
+  %0: f32[64] = map neg(%c) {codes=("f32",)}
+  return %b -> 0, %a -> 1, %0 -> 2
+}"""))
+    a, b, c = array(64), array(64, seed=1), array(64, seed=2)
+    old_a, old_b, old_c = a.copy(), b.copy(), c.copy()
+    assert p.run(a, b, c)[0] == 0
+    assert (a == old_b).all() and (b == old_a).all() and (c == -old_c).all()
+
+
 def test_gather_scatter_cat_sort_scan():
     p = Program(graph("""graph g(%x: f32[s0, 6], %i: i64[s1]) {
   size s0 = %x 0 hint 4
