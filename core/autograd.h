@@ -76,7 +76,6 @@ private:
   struct Packed; // what a saved-tensor hook made of it
   bool pack(const TensorRef &t);
   TensorRef tensor_;
-  PyObject *value_ = nullptr; // owned: the capture's value of a traced tensor, which has no version
   Packed *packed_ = nullptr;
   NodeRef fn_; // an input's history when it was saved, output fn_nr_
   uint32_t version_ = 0, fn_nr_ = 0;

@@ -70,7 +70,14 @@ const char *type_name(DType d) {
   return names[d];
 }
 
-uint32_t version_of(const Tensor &t) { return t.storage ? t.storage->version : 0; }
+// How often the tensor's memory was written; the capture counts for traced tensors.
+uint32_t version_of(const TensorRef &t) {
+  if (t->storage) return t->storage->version;
+  static PyObject *&count = hook("traced_version");
+  if (!count) return 0;
+  Owned self(wrap(t)), n(PyObject_CallOneArg(count, self.get()));
+  return uint32_t(int_from(n.get(), "hook 'traced_version'"));
+}
 
 thread_local PyObject *pack_hook = nullptr, *unpack_hook = nullptr;
 
@@ -92,7 +99,6 @@ SavedTensor &SavedTensor::operator=(SavedTensor &&o) noexcept {
   if (this == &o) return *this;
   clear();
   tensor_ = std::move(o.tensor_);
-  value_ = std::exchange(o.value_, nullptr);
   packed_ = std::exchange(o.packed_, nullptr);
   fn_ = std::move(o.fn_);
   fn_nr_ = o.fn_nr_;
@@ -117,7 +123,7 @@ void SavedTensor::save_input(const TensorRef &t) {
                        "tracked by autograd. To work around this, you can make a clone to get a normal tensor and use "
                        "it in autograd, or use "
                        "`taeda.no_grad()` instead of `taeda.inference_mode()`.");
-  version_ = version_of(*t);
+  version_ = version_of(t);
   if (t->autograd) {
     fn_ = grad_fn_of(*t);
     fn_nr_ = t->autograd->output_nr;
@@ -127,16 +133,14 @@ void SavedTensor::save_input(const TensorRef &t) {
     return;
   }
   tensor_ = t;
-  value_ = Py_XNewRef(t->traced);
 }
 
 void SavedTensor::save_output(const TensorRef &t, uint32_t output_nr) {
   TensorRef alias = alias_of(t);
   output_nr_ = int32_t(output_nr);
-  version_ = version_of(*t);
+  version_ = version_of(t);
   if (pack(alias)) return;
   tensor_ = std::move(alias);
-  value_ = Py_XNewRef(t->traced);
 }
 
 TensorRef SavedTensor::unpack(Node *owner) const {
@@ -165,15 +169,14 @@ TensorRef SavedTensor::unpack(Node *owner) const {
     return with_history(tensor, packed_->edge.node, packed_->edge.slot);
   }
   if (!tensor_) return {};
-  uint32_t version = version_of(*tensor_);
-  if (version != version_ || tensor_->traced != value_) {
+  uint32_t version = version_of(tensor_);
+  if (version != version_) {
     std::string from;
     if (output_nr_ >= 0 && owner)
       from = format(", which is output %d of %s,", output_nr_, owner->name().c_str());
     else if (fn_)
       from = format(", which is output %u of %s,", fn_nr_, fn_->name().c_str());
-    std::string at = tensor_->traced ? " was written since it was saved"
-                                     : format(" is at version %u; expected version %u instead", version, version_);
+    std::string at = format(" is at version %u; expected version %u instead", version, version_);
     throw RuntimeFault(format(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         "[taeda.%sTensor %s]%s%s. "
@@ -196,7 +199,6 @@ void SavedTensor::clear() {
   if (!holds()) return;
   freed_ = true;
   tensor_.reset();
-  Py_CLEAR(value_);
   if (packed_) {
     std::unique_ptr<Packed> packed(std::exchange(packed_, nullptr));
     bury(std::move(packed->edge.node));
@@ -206,7 +208,6 @@ void SavedTensor::clear() {
 
 int SavedTensor::traverse(visitproc visit, void *arg) const {
   if (tensor_) Py_VISIT(tensor_->self_py());
-  Py_VISIT(value_);
   if (packed_) {
     Py_VISIT(packed_->object.get());
     Py_VISIT(packed_->unpack.get());
@@ -284,7 +285,7 @@ int AccumulateGrad::traverse(visitproc visit, void *arg) const {
 }
 
 static bool can_steal(const TensorRef &g) {
-  return g->counter_.unique() && (g->traced || (g->storage->refs == 1 && g->contiguous())) && !needs_grad(*g);
+  return g->counter_.unique() && g->storage && g->storage->refs == 1 && g->contiguous() && !needs_grad(*g);
 }
 
 void AccumulateGrad::apply(std::span<TensorRef> grads, std::span<TensorRef>, std::span<const uint8_t>) {
