@@ -103,25 +103,36 @@ static void pack_panel(const td_gemm_kernels *g, const side *s, int64_t i0, int6
   g->runs(dst, row_bytes, s->data, s->off_k + k0, k, runs, count);
 }
 
-/* A tile whose rows or columns do not lie as the micro-kernel wants goes through `tile` [mr][nr]. */
+/* A tile whose rows or columns do not lie as the micro-kernel wants goes through `tile` [mr][nr], run by run. */
 static void exchange_tile(const job *j, char *c, int64_t i0, int64_t m, int64_t j0, int64_t n, char *tile, bool store) {
   int64_t size = j->g->size, row = (int64_t)j->g->nr * size;
-  for (int64_t i = 0; i < m; ++i)
-    for (int64_t l = 0; l < n; ++l) {
+  for (int64_t l = 0; l < n;) {
+    int64_t count = 1;
+    while (l + count < n && j->c_n[j0 + l + count] - j->c_n[j0 + l + count - 1] == size) ++count;
+    for (int64_t i = 0; i < m; ++i) {
       char *outside = c + j->c_m[i0 + i] + j->c_n[j0 + l], *inside = tile + i * row + l * size;
-      memcpy(store ? outside : inside, store ? inside : outside, (size_t)size);
+      memcpy(store ? outside : inside, store ? inside : outside, (size_t)(count * size));
     }
+    l += count;
+  }
 }
 
 typedef struct buffers {
   char *a, *b, *tile;
 } buffers;
 
+static bool consecutive(const int64_t *off, int64_t count, int64_t size) {
+  if (off[count - 1] - off[0] != (count - 1) * size) return false;
+  for (int64_t i = 1; i < count; ++i)
+    if (off[i] - off[i - 1] != size) return false;
+  return true;
+}
+
 static void multiply_tile(const job *j, const side *a, char *c, int64_t i0, int64_t m, int64_t j0, int64_t n,
                           int64_t k0, int64_t k, const char *panel_a, const char *panel_b, int64_t b_k, char *tile) {
   const td_gemm_kernels *g = j->g;
   int64_t first = k0 == 0, row = m > 1 ? j->c_m[i0 + 1] - j->c_m[i0] : 0;
-  bool regular = j->c_step_n == g->size || n == 1;
+  bool regular = j->c_step_n == g->size || consecutive(j->c_n + j0, n, g->size);
   for (int64_t i = 2; i < m && regular; ++i) regular = j->c_m[i0 + i] - j->c_m[i0 + i - 1] == row;
   char *out = c + j->c_m[i0] + j->c_n[j0];
   if (!regular) {
