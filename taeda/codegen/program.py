@@ -60,9 +60,11 @@ def kernel_symbol(spec: KernelSpec) -> str:
 class ProgramEmitter:
     """Writes the entry function of one plan."""
 
-    def __init__(self, plan: Plan, module: Module, name: str, weights: int = 0, linked: bool = False):
+    def __init__(self, plan: Plan, module: Module, name: str, weights: int = 0, linked: bool = False, timed: bool = False):
         """The last `weights` inputs are taken from `ctx->weights` instead of `inputs`. linked: kernels are symbols of other
-        objects; else they are read from a table of addresses that whoever loads the code fills."""
+        objects; else they are read from a table of addresses that whoever loads the code fills. timed: the cycle counter goes
+        to the table `<name>_cycles` before the first step and after each."""
+        self.timed = timed
         self.plan, self.module, self.name = plan, module, name
         self.program = HostProgram(name, "")
         self.h = Host(module, name, linked)
@@ -81,8 +83,10 @@ class ProgramEmitter:
         self._arena()
         for k in range(len(self.plan.outputs)):
             self.f.emit(f"store ptr null, ptr {self.f.offset('%outputs', str(k * TENSOR_BYTES + T_OWNER))}")
-        for step in self.plan.steps:
+        self._stamp(0)
+        for k, step in enumerate(self.plan.steps):
             self._step(step)
+            self._stamp(k + 1)
         for k, b in enumerate(self.plan.outputs):
             self._output(k, b)
         self.f.call("void", self.h.runtime("td_free", "void", "ptr"), f"ptr {self.arena}")
@@ -92,6 +96,13 @@ class ProgramEmitter:
         self.program.imports = self.h.finish_imports()
         self.program.text = self.module.text()
         return self.program
+
+    def _stamp(self, k: int) -> None:
+        if self.timed:
+            if k == 0:
+                self.module.add(f"@{self.name}_cycles = global [{len(self.plan.steps) + 1} x i64] zeroinitializer")
+            now = self.f.call("i64", self.module.intrinsic("llvm.readcyclecounter", "i64"))
+            self.f.emit(f"store i64 {now}, ptr {self.f.offset(f'@{self.name}_cycles', str(8 * k))}")
 
     def _failure(self) -> None:
         self.f.at("failed")
@@ -300,6 +311,6 @@ class ProgramEmitter:
             raise CodegenError(f"program {self.name}: no code for step {type(step).__name__}")
 
 
-def host_program(plan: Plan, target: Target, name: str, weights: int = 0, linked: bool = False) -> HostProgram:
+def host_program(plan: Plan, target: Target, name: str, weights: int = 0, linked: bool = False, timed: bool = False) -> HostProgram:
     """The host program of `plan`; see `ProgramEmitter` for the arguments."""
-    return ProgramEmitter(plan, Module(target), name, weights, linked).emit()
+    return ProgramEmitter(plan, Module(target), name, weights, linked, timed).emit()

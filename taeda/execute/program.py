@@ -42,6 +42,8 @@ class Executable:
     timing: Timing
     ir: str
     kernel_symbols: list[str] = field(default_factory=list)
+    #: address of the cycle counts of a timed program
+    cycles: int = 0
 
     @property
     def n_outputs(self) -> int:
@@ -50,18 +52,22 @@ class Executable:
 
 def build(graph: Graph) -> Executable:
     """Compiles `graph` for this process."""
-    timing = Timing()
     text = str(graph)
     start = time.perf_counter()
     plan, report = run_passes(graph)
-    timing.passes = time.perf_counter() - start
+    return build_plan(plan, report, text, time.perf_counter() - start)
+
+
+def build_plan(plan: Plan, report: Report, text: str = "", seconds: float = 0.0, timed: bool = False) -> Executable:
+    """Compiles a plan. timed: the program counts the cycles of its steps."""
+    timing = Timing(passes=seconds)
     start = time.perf_counter()
     from ..codegen.program import host_program
     from ..codegen.target import named
 
     target = named(target_name())
     name = "taeda_program"
-    host = host_program(plan, target, name)
+    host = host_program(plan, target, name, timed=timed)
     timing.host_text = time.perf_counter() - start
     with _lock:
         start = time.perf_counter()
@@ -73,9 +79,9 @@ def build(graph: Graph) -> Executable:
             table[f"{symbol}_kernel"] = _kernels[symbol]
         timing.kernels = time.perf_counter() - start
         start = time.perf_counter()
-        address = _host(host, target, table)
+        symbols = _host(host, target, table)
         timing.host_code = time.perf_counter() - start
-    return Executable(address, plan, report, timing, text, list(host.kernels))
+    return Executable(symbols[name], plan, report, timing, text, list(host.kernels), symbols.get(f"{name}_cycles", 0))
 
 
 def _kernel(symbol: str, spec, target) -> int:
@@ -89,7 +95,7 @@ def _kernel(symbol: str, spec, target) -> int:
     return load_cached(canonical_text(spec), make)["k_kernel"]
 
 
-def _host(host, target, table: dict[str, int]) -> int:
+def _host(host, target, table: dict[str, int]) -> dict[str, int]:
     """Loads a host program. The addresses of this process's kernels are kept out of the cached code: they come in a table."""
     import ctypes
 
@@ -103,7 +109,25 @@ def _host(host, target, table: dict[str, int]) -> int:
         slots = symbols[f"{host.name}_imports"]
         for k, name in enumerate(host.imports):
             ctypes.c_void_p.from_address(slots + 8 * k).value = table[name]
-    return symbols[host.name]
+    return symbols
+
+
+def step_times(executable: Executable, inputs: list, scalars: list[float], repeat: int = 5) -> list[float]:
+    """Seconds of each step: the least of `repeat` runs. Runs the program for real: what it writes, it writes `repeat` times."""
+    import ctypes
+
+    timed = build_plan(executable.plan, executable.report, timed=True)
+    count = len(executable.plan.steps)
+    best = [float("inf")] * count
+    for _ in range(repeat):
+        start = time.perf_counter()
+        run(timed, inputs, scalars)
+        seconds = time.perf_counter() - start
+        stamps = (ctypes.c_int64 * (count + 1)).from_address(timed.cycles)
+        span = stamps[count] - stamps[0]
+        for k in range(count):
+            best[k] = min(best[k], (stamps[k + 1] - stamps[k]) * seconds / span if span else 0.0)
+    return best
 
 
 def run(executable: Executable, inputs: list, scalars: list[float]) -> list | None:
