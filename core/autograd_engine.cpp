@@ -152,7 +152,7 @@ private:
   // thread) goes into a table of its own.
   uint32_t number(Node *node) {
     if (node->task == id_) return node->task_index;
-    if (node->task != 0)
+    if (!foreign_.empty())
       if (auto found = foreign_.find(node); found != foreign_.end()) return found->second;
     uint32_t n = uint32_t(states_.size());
     states_.push_back({NodeRef(node), uint32_t(slots_.size())});

@@ -84,13 +84,20 @@ public:
       if (inner)
         fit_gradient(*fn_, self_, view_, inner);
       else
-        inner = scalar_tensor(Scalar::of(0.0), outputs[0].dtype);
+        inner = zero();
       call_values(*copy, {part, inner});
       inner = std::move(whole);
     }
   }
 
 private:
+  TensorRef zero() const { // of no dimensions: the copy broadcasts it
+    Output like;
+    like.dtype = outputs[0].dtype;
+    if (outputs[0].shape) like.shape = Owned(PyTuple_New(0)).release();
+    return zeros(like);
+  }
+
   Dims strides_;
   Output view_;
   Ref<ViewStep> step_;

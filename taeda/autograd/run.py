@@ -49,8 +49,22 @@ def backward(
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     roots = _tensors(tensors)
     gradients = _gradients(grad_tensors, len(roots))
+    if create_graph:
+        _warn_of_cycle()
     keep = create_graph if retain_graph is None else retain_graph
     _core.run_backward(roots, gradients, bool(keep), bool(create_graph), inputs or (), True)
+
+
+def _warn_of_cycle() -> None:
+    import warnings
+
+    warnings.warn(
+        "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient "
+        "which can cause a memory leak. We recommend using autograd.grad when creating the graph to avoid this. If you "
+        "have to use this function, make sure to reset the .grad fields of your parameters to None after use to break "
+        "the cycle and avoid the leak.",
+        stacklevel=3,
+    )
 
 
 def grad(
@@ -111,9 +125,8 @@ def _batched(roots: tuple, wanted: tuple, gradients: tuple, keep: bool, create: 
 # -- methods of Tensor and of nodes ------------------------------------------------------------------------------------
 def _tensor_backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
     """Adds the gradients of this tensor to the `.grad` of the leaves behind it; see `taeda.autograd.backward`."""
-    if inputs is None:  # the usual call, without the helper's checks
-        keep = create_graph if retain_graph is None else retain_graph
-        _core.run_backward((self,), (gradient,), bool(keep), bool(create_graph), (), True)
+    if inputs is None and not create_graph:  # the usual call, without the helper's checks
+        _core.run_backward((self,), (gradient,), bool(retain_graph), False, (), True)
     else:
         backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 

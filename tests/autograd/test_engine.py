@@ -1,6 +1,8 @@
 """The backward pass: accumulation, graphs kept and freed, errors, deep graphs, second derivatives."""
 
 import gc
+import threading
+import time
 import weakref
 
 import pytest
@@ -147,12 +149,14 @@ def test_second_derivative():
     (k,) = autograd.grad(h.sum(), x)
     assert g.tolist() == [3, 12, 27] and h.tolist() == [6, 12, 18] and k.tolist() == [6, 6, 6]
     y = x.exp().sum()
-    y.backward(create_graph=True)
+    with pytest.warns(UserWarning, match="reference cycle"):
+        y.backward(create_graph=True)
     (h,) = autograd.grad(x.grad.sum(), x)
     assert h.tolist() == x.exp().tolist()
     x.grad = None
 
 
+@pytest.mark.filterwarnings("ignore:Using backward")
 def test_accumulating_with_create_graph_makes_a_new_gradient():
     w = leaf(3)
     (w * w).sum().backward(create_graph=True)
@@ -276,6 +280,25 @@ def test_backward_inside_backward_through_the_same_nodes():
     h.register_hook(hook)
     y.backward()
     assert seen == [True, [4]] and w.grad.tolist() == [4]
+
+
+def test_two_threads_through_the_same_nodes():
+    w = leaf(2)
+    h = w * w
+    h.register_hook(lambda g: time.sleep(0.001))
+    roots = [(h * k).sum() for k in range(1, 5)]
+    found = [None] * 4
+
+    def run(k):
+        found[k] = autograd.grad(roots[k], w, retain_graph=True)[0].item()
+
+    for _ in range(5):
+        threads = [threading.Thread(target=run, args=(k,)) for k in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert found == [4, 8, 12, 16]
 
 
 def test_graph_is_freed():
