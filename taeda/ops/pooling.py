@@ -36,29 +36,25 @@ def _pick_family(n: int) -> OpDef:
 
 FAMILIES["_pick_max"] = _pick_family
 
-pointwise(
-    "_unpick",
-    lambda g, k, number: select(k.eq(number), g, 0),
-    types="Tii->T",
-    params="Tensor g, Tensor k, Tensor number",
-    method=False,
-    function=False,
-    grad=(lambda g, x, k, number: select(k.eq(number), g, 0), None, None),
-)
-# Number of a window's element -> place in the plane; places in the padding are moved to the edge.
+# Number of a window's element -> place in the plane; places in the padding are moved to the edge. `inverse` is
+# 2**32 / width rounded up: a multiplication and a shift divide small numbers exactly.
 pointwise(
     "_pool_place",
-    lambda k, top, left, width, dh, dw, rows, columns: _place(k, top, left, width, dh, dw, rows, columns),
-    types="iiiiiiii->i",
-    params="Tensor k, Tensor top, Tensor left, Number width, Number dh, Number dw, Number rows, Number columns",
+    lambda k, top, left, inverse, width, dh, dw, rows, columns: _place(
+        k, top, left, inverse, width, dh, dw, rows, columns
+    ),
+    types="iiiiiiiii->i",
+    params="Tensor k, Tensor top, Tensor left, Number inverse, Number width, Number dh, Number dw, Number rows, "
+    "Number columns",
     grad=False,
     method=False,
     function=False,
 )
 
 
-def _place(k, top, left, width, dh, dw, rows, columns):
-    row, column = top + (k / width) * dh, left + (k % width) * dw
+def _place(k, top, left, inverse, width, dh, dw, rows, columns):
+    i = (k * inverse) >> 32
+    row, column = top + i * dh, left + (k - i * width) * dw
     row = select(row < 0, 0, select(row < rows, row, rows - 1))
     column = select(column < 0, 0, select(column < columns, column, columns - 1))
     return row * columns + column
@@ -87,24 +83,11 @@ def _slices(x, kernel, stride, dilation, out):
     return views
 
 
-def _pool_gradient(g, input_shape, out1, kernel, stride, padding, dilation, ceil_mode):
+def _pool_gradient(g, input_shape, out1, kernel, stride, padding, dilation):
     n, c, h, w = input_shape
-    oh, ow = g.shape[2], g.shape[3]
-    if (
-        stride == kernel
-        and not any(padding)
-        and not ceil_mode
-        and all(d == 1 for d in dilation)
-        and (h, w) == (oh * kernel[0], ow * kernel[1])
-    ):
-        # Windows tile the plane: each input element belongs to one, and one kernel over [.., oh, kh, ow, kw] writes it.
-        k = F.reshape(out1, (n, c, oh, 1, ow, 1))
-        number = F.reshape(F.arange(kernel[0] * kernel[1]), (kernel[0], 1, kernel[1]))
-        return F.reshape(F._unpick(F.reshape(g, (n, c, oh, 1, ow, 1)), k, number), input_shape)
-    place = _places(out1, input_shape, kernel, stride, padding, dilation)
-    flat = F.scatter_add(
-        F.zeros((n, c, h * w), dtype=g.dtype), 2, F.reshape(place, (n, c, oh * ow)), F.reshape(g, (n, c, oh * ow))
-    )
+    count = g.shape[2] * g.shape[3]
+    place = F.reshape(_places(out1, input_shape, kernel, stride, padding, dilation), (n, c, count))
+    flat = F.scatter_add(F.zeros((n, c, h * w), dtype=g.dtype), 2, place, F.reshape(g, (n, c, count)))
     return F.reshape(flat, input_shape)
 
 
@@ -112,7 +95,9 @@ def _places(k, shape, kernel, stride, padding, dilation):
     """Window element numbers as indices into the flattened plane."""
     top = F.reshape(F.arange(k.shape[2]) * stride[0] - padding[0], (-1, 1))
     left = F.arange(k.shape[3]) * stride[1] - padding[1]
-    return F._pool_place(k, top, left, kernel[1], dilation[0], dilation[1], shape[2], shape[3])
+    return F._pool_place(
+        k, top, left, -(-(1 << 32) // kernel[1]), kernel[1], dilation[0], dilation[1], shape[2], shape[3]
+    )
 
 
 @composite(
