@@ -373,13 +373,11 @@ def _kept(terms, out, i, j) -> set[str]:
 
 
 def _cheapest(operands, terms, out):
-    """The pair whose contraction does the fewest multiplications; the first two where sizes are symbolic."""
+    """The pair whose contraction does the fewest multiplications. In a capture the example's sizes decide, and guards keep it."""
     best = None
     for i in range(len(operands)):
         for j in range(i + 1, len(operands)):
             sizes = {c: n for k in (i, j) for c, n in zip(terms[k], operands[k].shape)}
-            if not all(isinstance(n, int) for n in sizes.values()):
-                return 0, 1
             cost = (product(sizes.values()), product(n for c, n in sizes.items() if c in _kept(terms, out, i, j)))
             if best is None or cost < best[0]:
                 best = (cost, i, j)

@@ -210,7 +210,7 @@ def repeat_interleave(input, repeats, dim=None, *, output_size=None):
     dim = wrap_dim(dim, input.dim())
     if isinstance(repeats, F.Tensor) and repeats.numel() == 1:
         repeats = int(repeats.item())
-    if isinstance(repeats, int):
+    if not isinstance(repeats, F.Tensor):
         if repeats < 0:
             raise RuntimeError(f"repeats can not be negative, got {repeats}")
         shape = list(input.shape)
