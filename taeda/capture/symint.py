@@ -248,6 +248,9 @@ class SymInt:
     def __float__(self) -> float:
         return float(self.env.pin(self.expr))
 
+    def bit_length(self) -> int:
+        return self.env.pin(self.expr).bit_length()
+
     def __hash__(self) -> int:
         return hash(self.env.pin(self.expr))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..codegen.spec import KernelSpec, is_per_row
 from ..ir import sym as S
 from ..ir.graph import Graph, Node, Value
 from ..ir.sym import Sym
@@ -144,8 +145,28 @@ class Lowering:
             outer = len(g.space) - g.nred
             per_row = {j for j, x in enumerate(operands) if isinstance(x, Scalar) or all(s == 0 for s in x.strides[outer:])}
         spec = kernels.make_spec(codes, outputs, g.form, per_row)
+        spread = self._row_values(g, spec, stored, places)
         driver = "cols" if g.form == "col" else "rows" if g.nred else "map"
         self.steps.append(KernelStep(list(g.nodes), driver, spec, g.space, places, operands, g.nred, g.begin))
+        self.steps += spread
+
+    def _row_values(self, g: Group, spec: KernelSpec, stored: list[Value], places: list[Access]) -> list[Step]:
+        """A full-sized value that is the same along each row (a broadcast reduction) leaves the kernel once a row and is spread by a
+        copy: kernels store such values once."""
+        steps: list[Step] = []
+        outer = len(g.space) - g.nred
+        if g.form != "row" or not g.nred or all(s == 1 for s in g.space[outer:]):
+            return steps
+        for k, v in enumerate(stored):
+            t = tensor_type(v)
+            if t.sizes != g.space or v.node is None or v.node.kind == "reduce" or not is_per_row(spec, spec.outputs[k][1]):
+                continue
+            once = Value(TensorType(t.dtype, g.space[:outer]))
+            b = self.buffer(once)
+            strides = S.contiguous_strides(g.space[:outer]) + (S.ZERO,) * g.nred
+            steps.append(CopyStep([v.node], places[k], Access(b, S.ZERO, strides), g.space))
+            places[k] = Access(b, S.ZERO, strides)
+        return steps
 
     def _plain_copy(self, n: Node) -> bool:
         return n.kind == "copy" and n.inputs[0].type == n.outputs[0].type
