@@ -1,4 +1,4 @@
-"""The public functions. Made from the operator table by `python -m taeda.ops.stubs`: do not edit."""
+"""The public functions. Made from the operator table by `python tools/make_stubs.py`: do not edit."""
 
 from builtins import bool as _bool, float as _float, int as _int
 from collections.abc import Callable, Iterator, Sequence

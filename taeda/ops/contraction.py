@@ -373,7 +373,9 @@ def _kept(terms, out, i, j) -> set[str]:
 
 
 def _cheapest(operands, terms, out):
-    """The pair whose contraction does the fewest multiplications. In a capture the example's sizes decide, and guards keep it."""
+    """The pair whose contraction does the fewest multiplications. In a capture the example's sizes decide, and guards
+    keep it.
+    """
     best = None
     for i in range(len(operands)):
         for j in range(i + 1, len(operands)):

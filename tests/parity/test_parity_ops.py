@@ -8,7 +8,6 @@ import numpy
 import pytest
 from ops import samples
 
-import taeda
 from taeda._bind import bound
 from taeda.ops.table import integral
 

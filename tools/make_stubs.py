@@ -1,6 +1,6 @@
 """Writes the type stubs `_core.pyi`, `__init__.pyi` and `nn/functional.pyi` from the operator table and the built core.
 
-Run as `python -m taeda.ops.stubs`; `--check` only says whether the files are up to date.
+Run as `python tools/make_stubs.py`; `--check` only says whether the files are up to date.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 _TYPES = {
     "Tensor": "Tensor",
@@ -55,7 +57,7 @@ _SEVERAL = {"sort", "topk", "kthvalue", "aminmax", "var_mean", "std_mean"}
 _LISTS = {"split", "chunk", "unbind", "tensor_split", "meshgrid", "broadcast_tensors"}
 _ANYTHING = {"max", "min", "median", "unique", "nonzero", "where"}
 _VALUES = {"allclose": "_bool", "equal": "_bool", "broadcast_shapes": "Size"}
-_HEADER = '''"""{what} Made from the operator table by `python -m taeda.ops.stubs`: do not edit."""
+_HEADER = '''"""{what} Made from the operator table by `python tools/make_stubs.py`: do not edit."""
 
 from builtins import bool as _bool, float as _float, int as _int
 from collections.abc import Callable, Iterator, Sequence
@@ -337,17 +339,14 @@ def package_stub() -> str:
     )
     imports.append("from ._printing import set_printoptions as set_printoptions")
     tensor_names = [
-        n
-        for n in (
-            "Size",
-            "contiguous_format",
-            "finfo",
-            "iinfo",
-            "layout",
-            "memory_format",
-            "preserve_format",
-            "strided",
-        )
+        "Size",
+        "contiguous_format",
+        "finfo",
+        "iinfo",
+        "layout",
+        "memory_format",
+        "preserve_format",
+        "strided",
     ]
     imports.append("from ._tensor import " + ", ".join(f"{n} as {n}" for n in tensor_names))
     lines = [_HEADER.format(what="The public functions.", imports="\n".join(imports))]
@@ -400,7 +399,7 @@ def main() -> int:
             path.write_text(text)
             print(f"wrote {path}")
     if "--check" in sys.argv and stale:
-        print("stubs are stale: run python -m taeda.ops.stubs")
+        print("stubs are stale: run python tools/make_stubs.py")
         return 1
     return 0
 
