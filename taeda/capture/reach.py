@@ -86,6 +86,7 @@ class Reach:
             return
         if isinstance(fn, types.MethodType):
             self._value(fn.__self__, depth)
+            self._attributes(fn.__self__, fn.__func__)
             fn = fn.__func__
         if not isinstance(fn, types.FunctionType):
             self._value(fn, depth)
@@ -120,6 +121,15 @@ class Reach:
         if not isinstance(value, (types.ModuleType, type)):
             self.places.append(Place(where, key, value, name))
         self._value(value, depth + 1)
+
+    def _attributes(self, owner: Any, fn: Any) -> None:
+        """What a method names of its object: numbers, and which modules and tensors."""
+        own = getattr(owner, "__dict__", None)
+        if type(own) is dict and isinstance(fn, types.FunctionType) and id(own) not in {id(vars(m)) for m in self.modules}:
+            for name in sorted(_global_names(fn.__code__) & own.keys()):
+                value = own[name]
+                if not isinstance(value, (list, dict, set)):
+                    self.places.append(Place(own, name, value, f"{type(owner).__name__}.{name}"))
 
     def _module(self, root: Any) -> None:
         for path, m in root.named_modules():

@@ -105,7 +105,12 @@ def install_hooks() -> None:
         t = tracer.type_of(code, [tracer.sym(s) for s in size])
         return tracer.fresh(tracer.add("empty", "empty", [], [t]).output)
 
+    def host_numbers(fn):
+        tracer = active()
+        return fn() if tracer is None else tracer.host_numbers(fn)
+
     F.__dict__["rng_reserve"], F.__dict__["_empty"] = rng_reserve, empty_
+    host.capturing = host_numbers
     _installed = True
 
 
@@ -143,17 +148,13 @@ class Session:
         stores: list[tuple[dict, Any, Returned]] = []
         try:
             with tr:
-                host.capturing = tr.host_numbers
-                try:
-                    traced = self._arguments()
-                    args, kwargs = pytree.unflatten(self.tree, traced)
-                    self._watch_leaves(traced)
-                    result = self.fn(*args, **kwargs)
-                    captured = self._results(result)
-                    stores = self._stores()
-                    wanted = self._backward(captured) if joint else None
-                finally:
-                    host.capturing = None
+                traced = self._arguments()
+                args, kwargs = pytree.unflatten(self.tree, traced)
+                self._watch_leaves(traced)
+                result = self.fn(*args, **kwargs)
+                captured = self._results(result)
+                stores = self._stores()
+                wanted = self._backward(captured) if joint else None
             captured.stores = stores
             return self._finish(captured, wanted)
         finally:

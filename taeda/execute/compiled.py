@@ -202,11 +202,11 @@ class CompiledFunction:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
             return self
-        bound = self.__dict__.setdefault("_bound", {})
-        found = bound.get(id(instance))
-        if found is None or found[0] is not instance:
-            found = bound[id(instance)] = (instance, CompiledFunction(self.fn.__get__(instance, owner), self.name))
-        return found[1]
+        own, key = getattr(instance, "__dict__", {}), f"__compiled_{self.name}"
+        found = own.get(key)
+        if found is None or found.__wrapped__.__func__ is not self.fn:
+            found = own[key] = CompiledFunction(self.fn.__get__(instance, owner), self.name)
+        return found
 
     def __repr__(self) -> str:
         return f"<compiled {self.name}: {sum(map(len, self.entries.values()))} programs>"

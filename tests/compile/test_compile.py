@@ -144,6 +144,36 @@ def test_a_changed_global_recompiles():
     del state
 
 
+def test_methods_are_guarded_by_what_they_name():
+    class Scaler:
+        def __init__(self):
+            self.scale, self.calls, self.net = 2.0, 0, nn.Linear(3, 2)
+
+        def run(self, x):
+            return self.net(x) * self.scale
+
+    s = Scaler()
+    c = td.compile(s.run)
+    x = td.randn(4, 3)
+    for scale in (2.0, 5.0, 2.0):
+        s.scale = scale
+        s.calls += 1
+        assert same(c(x), s.run(x))
+    s.net = nn.Linear(3, 2)
+    assert same(c(x), s.run(x)) and programs(c) == 3
+
+    class Method:
+        factor = 3
+
+        @td.compile
+        def apply(self, x):
+            return x * self.factor
+
+    a, b = Method(), Method()
+    b.factor = 4
+    assert same(a.apply(x), x * 3) and same(b.apply(x), x * 4) and same(a.apply(x), x * 3)
+
+
 def test_branch_on_a_value_names_the_line():
     @td.compile
     def f(x):
