@@ -46,7 +46,7 @@ class Function:
         if cls.vjp is not Function.vjp:
             if cls.backward is not Function.backward and cls.backward is not cls.vjp:
                 raise RuntimeError(f"{cls.__name__} implements both 'backward' and 'vjp'; write one of them")
-            cls.backward = staticmethod(cls.vjp)
+            cls.backward = staticmethod(cls.vjp)  # type: ignore[method-assign]
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:

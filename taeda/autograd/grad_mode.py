@@ -109,6 +109,7 @@ class inference_mode:
     """Like `no_grad`, and tensors made inside can never take part in a recorded operation."""
 
     __slots__ = ("before", "mode")
+    mode: bool
 
     def __new__(cls, mode: bool | Callable = True):
         if not isinstance(mode, bool):

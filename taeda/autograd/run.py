@@ -159,9 +159,13 @@ def _full(shape, value, dtype):
 
 def install() -> None:
     """Puts the methods on Tensor and Node, and gives the core what it calls back. Called once."""
-    Tensor.backward = _tensor_backward
-    Tensor.register_hook = _register_hook
-    Tensor.register_post_accumulate_grad_hook = _register_post_accumulate_grad_hook
-    _core.Node.register_hook = _node_register_hook
-    _core.Node.register_prehook = _node_register_prehook
+    methods: tuple[tuple[type, str, Callable], ...] = (
+        (Tensor, "backward", _tensor_backward),
+        (Tensor, "register_hook", _register_hook),
+        (Tensor, "register_post_accumulate_grad_hook", _register_post_accumulate_grad_hook),
+        (_core.Node, "register_hook", _node_register_hook),
+        (_core.Node, "register_prehook", _node_register_prehook),
+    )
+    for cls, name, method in methods:
+        setattr(cls, name, method)
     _core.set_hook("full", _full)
