@@ -24,7 +24,7 @@ class Location:
     def text(self) -> str:
         """file:line, and the line itself."""
         source = linecache.getline(self.file, self.line).strip()
-        return f'{self.file}:{self.line}{f": `{source}`" if source else ""}'
+        return f"{self.file}:{self.line}{f': `{source}`' if source else ''}"
 
 
 def user_location() -> Location:

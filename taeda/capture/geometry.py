@@ -57,8 +57,11 @@ def infer_sizes(op: str, sizes: Sequence[Sym], numel: Sym, env: ShapeEnv) -> tup
     if holes:
         rest = env.resolve(S.product(s for s in found if s != -1))
         if rest == 0:
-            raise RuntimeError(f"cannot reshape tensor of 0 elements into shape {shown} because the unspecified dimension size -1 can be any value "
-                               "and is ambiguous")  # fmt: skip
+            raise RuntimeError(
+                f"cannot reshape tensor of 0 elements into shape {shown} because the unspecified dimension "
+                f"size -1 can be any value "
+                "and is ambiguous"
+            )
         numel = env.resolve(numel)
         quotient = S.floordiv(numel, rest)
         if not env.same(quotient * rest, numel):
@@ -104,8 +107,10 @@ def reshape(g: Geometry, sizes: tuple[Sym, ...], env: ShapeEnv) -> Geometry | No
 
 def permute(g: Geometry, dims: Sequence[int]) -> Geometry:
     if len(dims) != g.ndim:
-        raise RuntimeError(f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of "
-                           f"dimensions i.e. input.dim() = {g.ndim} is not equal to len(dims) = {len(dims)}".replace("(sparse_coo)", ""))  # fmt: skip
+        raise RuntimeError(
+            f"permute(): number of dimensions in the tensor input does not match the length of the desired ordering of "
+            f"dimensions i.e. input.dim() = {g.ndim} is not equal to len(dims) = {len(dims)}"
+        )
     order = [wrap_dim(d, g.ndim) for d in dims]
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
@@ -123,13 +128,18 @@ def transpose(g: Geometry, a: int, b: int) -> Geometry:
 def expand(g: Geometry, sizes: Sequence[Sym], env: ShapeEnv) -> Geometry:
     extra = len(sizes) - g.ndim
     if extra < 0:
-        raise RuntimeError(f"expand(): the number of sizes provided ({len(sizes)}) must be greater or equal to the number of dimensions in the tensor "
-                           f"({g.ndim})")  # fmt: skip
+        raise RuntimeError(
+            f"expand(): the number of sizes provided ({len(sizes)}) must be greater or equal to the number of "
+            f"dimensions in the tensor "
+            f"({g.ndim})"
+        )
     out, strides = [], []
     for k, want in enumerate(sizes):
         if k < extra:
             if want == -1:
-                raise RuntimeError("expand(): the expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension")
+                raise RuntimeError(
+                    "expand(): the expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension"
+                )
             out.append(env.resolve(want))
             strides.append(S.ZERO)
             continue
@@ -144,8 +154,11 @@ def expand(g: Geometry, sizes: Sequence[Sym], env: ShapeEnv) -> Geometry:
             out.append(env.resolve(have))
             strides.append(stride)
         else:
-            raise RuntimeError(f"The expanded size of the tensor ({want}) must match the existing size ({have}) at non-singleton dimension {k}.  "
-                               f"Target sizes: {shape_text(sizes)}.  Tensor sizes: {shape_text(g.sizes)}")  # fmt: skip
+            raise RuntimeError(
+                f"The expanded size of the tensor ({want}) must match the existing size ({have}) at "
+                f"non-singleton dimension {k}.  "
+                f"Target sizes: {shape_text(sizes)}.  Tensor sizes: {shape_text(g.sizes)}"
+            )
     return Geometry(tuple(out), tuple(strides), g.offset)
 
 
@@ -174,7 +187,9 @@ def select(g: Geometry, dim: int, index: Sym, env: ShapeEnv) -> Geometry:
     negative = env.decide(Relation("<", index, 0))
     at = index + size if negative else index
     if not (env.decide(Relation("<=", 0, at)) and env.decide(Relation("<", at, size))):
-        raise IndexError(f"select(): index {index} out of range for tensor of size {shape_text(g.sizes)} at dimension {d}")
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {shape_text(g.sizes)} at dimension {d}"
+        )
     return Geometry(g.sizes[:d] + g.sizes[d + 1 :], g.strides[:d] + g.strides[d + 1 :], g.offset + at * g.strides[d])
 
 
@@ -227,7 +242,11 @@ def diagonal(g: Geometry, offset: int, dim1: int, dim2: int, env: ShapeEnv) -> G
     if env.decide(Relation("<", shorter, 0)):
         shorter, start = S.ZERO, g.offset
     kept = [d for d in range(g.ndim) if d not in (a, b)]
-    return Geometry((*(g.sizes[d] for d in kept), env.resolve(shorter)), (*(g.strides[d] for d in kept), g.strides[a] + g.strides[b]), start)
+    return Geometry(
+        (*(g.sizes[d] for d in kept), env.resolve(shorter)),
+        (*(g.strides[d] for d in kept), g.strides[a] + g.strides[b]),
+        start,
+    )
 
 
 def unfold(g: Geometry, dim: int, size: Sym, step: Sym, env: ShapeEnv) -> Geometry:
@@ -240,11 +259,16 @@ def unfold(g: Geometry, dim: int, size: Sym, step: Sym, env: ShapeEnv) -> Geomet
     if not env.decide(Relation("<", 0, step)):
         raise RuntimeError(f"step is {step} but must be > 0")
     count = S.floordiv(have - size, step) + 1
-    return Geometry((*g.sizes[:d], count, *g.sizes[d + 1 :], size), (*g.strides[:d], g.strides[d] * step, *g.strides[d + 1 :], g.strides[d]), g.offset)
+    return Geometry(
+        (*g.sizes[:d], count, *g.sizes[d + 1 :], size),
+        (*g.strides[:d], g.strides[d] * step, *g.strides[d + 1 :], g.strides[d]),
+        g.offset,
+    )
 
 
 def memory_order(sizes: Sequence[Sym], inputs: Sequence[Geometry], env: ShapeEnv) -> list[int]:
-    """Dimensions of an elementwise result, outermost in memory first: as the inputs' lie, ties going to the next input. The same
+    """Dimensions of an elementwise result, outermost in memory first: as the inputs' lie, ties going to the next
+    input. The same
     choice as the core's for real tensors, made on the example's sizes."""
     n = len(sizes)
     order = list(range(n))

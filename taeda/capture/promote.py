@@ -30,7 +30,8 @@ def promote(a: str, b: str) -> str:
 
 
 def result_type(operands: list[tuple[str, str]], default: str) -> str:
-    """operands: (how, code) with how "dim" (a tensor with dimensions), "zero" (a 0-d tensor) or "number" (code b1, i64 or f64).
+    """operands: (how, code) with how "dim" (a tensor with dimensions), "zero" (a 0-d tensor) or "number" (code b1,
+    i64 or f64).
     default: the default float dtype."""
     by: dict[str, str | None] = {"dim": None, "zero": None, "number": None}
     for how, code in operands:
@@ -44,12 +45,12 @@ def result_type(operands: list[tuple[str, str]], default: str) -> str:
         by["number"] = default
     result: str | None = None
     for how in ("dim", "zero", "number"):
-        code = by[how]
-        if code is None:
+        found = by[how]
+        if found is None:
             continue
         if result is None:
-            result = code
-        elif category(code) > category(result):
-            result = promote(result, code)
+            result = found
+        elif category(found) > category(result):
+            result = promote(result, found)
     assert result is not None
     return result

@@ -16,7 +16,8 @@ class Leaf:
 
 
 def flatten(value: Any, is_leaf) -> tuple[list[Any], Any]:
-    """(leaves for which `is_leaf` holds, the nest with them replaced). Tuples, lists, dicts and dataclasses are walked."""
+    """(leaves for which `is_leaf` holds, the nest with them replaced). Tuples, lists, dicts and dataclasses are
+    walked."""
     leaves: list[Any] = []
 
     def walk(x: Any) -> Any:

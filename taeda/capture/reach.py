@@ -1,4 +1,5 @@
-"""What a function can reach without its arguments: modules, optimizers, numbers. These are Python state that a captured program
+"""What a function can reach without its arguments: modules, optimizers, numbers. These are Python state that a
+captured program
 is valid for, so each becomes a guard: a place (a dict or a cell) and the value it had."""
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import Any
 
 _SIMPLE = (bool, int, float, str, bytes, type(None))
 _DEPTH = 3
-_MODES = frozenset(("no_grad", "enable_grad", "set_grad_enabled", "requires_grad", "requires_grad_", "is_grad_enabled", "grad_fn"))
+_MODES = frozenset(
+    ("no_grad", "enable_grad", "set_grad_enabled", "requires_grad", "requires_grad_", "is_grad_enabled", "grad_fn")
+)
 
 
 class Place:
@@ -75,7 +78,11 @@ class Reach:
                 self._value(e, depth + 1)
         elif isinstance(x, (types.FunctionType, types.MethodType, functools.partial)):
             self._callable(x, depth + 1)
-        elif hasattr(x, "__dict__") and not isinstance(x, (type, types.ModuleType)) and type(x).__module__.partition(".")[0] != "taeda":
+        elif (
+            hasattr(x, "__dict__")
+            and not isinstance(x, (type, types.ModuleType))
+            and type(x).__module__.partition(".")[0] != "taeda"
+        ):
             for e in vars(x).values():
                 self._value(e, depth + 1)
 
@@ -125,7 +132,11 @@ class Reach:
     def _attributes(self, owner: Any, fn: Any) -> None:
         """What a method names of its object: numbers, and which modules and tensors."""
         own = getattr(owner, "__dict__", None)
-        if type(own) is dict and isinstance(fn, types.FunctionType) and id(own) not in {id(vars(m)) for m in self.modules}:
+        if (
+            type(own) is dict
+            and isinstance(fn, types.FunctionType)
+            and id(own) not in {id(vars(m)) for m in self.modules}
+        ):
             for name in sorted(_global_names(fn.__code__) & own.keys()):
                 value = own[name]
                 if not isinstance(value, (list, dict, set)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,13 +49,22 @@ def write_back(tr: Tracer, name: str, target: Any, result: Any) -> None:
     """An in-place operator: the result, cast to the target's dtype, replaces the target's elements."""
     v, r = tr.variable(target), tr.core.traced_value(result)
     if category(r.dtype) > category(v.dtype):
-        raise RuntimeError(f"result type {tr.core.dtypes[r.dtype]} can't be cast to the desired output type {tr.core.dtypes[v.dtype]}")
-    if not (len(r.geometry.sizes) == len(v.geometry.sizes) and all(tr.env.equal(a, b) for a, b in zip(r.geometry.sizes, v.geometry.sizes))):
-        raise RuntimeError(f"output with shape {shape_text(v.geometry.sizes)} doesn't match the broadcast shape {shape_text(r.geometry.sizes)}")
+        raise RuntimeError(
+            f"result type {tr.core.dtypes[r.dtype]} can't be cast to the desired output type {tr.core.dtypes[v.dtype]}"
+        )
+    if not (
+        len(r.geometry.sizes) == len(v.geometry.sizes)
+        and all(tr.env.equal(a, b) for a, b in zip(r.geometry.sizes, v.geometry.sizes))
+    ):
+        raise RuntimeError(
+            f"output with shape {shape_text(v.geometry.sizes)} doesn't match the broadcast shape "
+            f"{shape_text(r.geometry.sizes)}"
+        )
     tr.write(v, cast(tr, tr.read(r), v.dtype))
 
 
-# -- helpers -------------------------------------------------------------------------------------------------------------
+# -- helpers
+# -------------------------------------------------------------------------------------------------------------
 def is_tensor(tr: Tracer, x: Any) -> bool:
     return isinstance(x, tr.core.Tensor)
 
@@ -78,7 +88,8 @@ def view(tr: Tracer, v: Value, sizes: Sequence[Sym]) -> Value:
 def broadcast(tr: Tracer, name: str, shapes: Sequence[Sequence[Sym]], strict: bool = False) -> tuple[Sym, ...]:
     """The common shape; sizes that the example makes equal or 1 become guards.
 
-    strict: so does a size of 1 beside a name that is 1 in the example. The tape undoes broadcasting by the example's sizes.
+    strict: so does a size of 1 beside a name that is 1 in the example. The tape undoes broadcasting by the example's
+    sizes.
     """
     out: list[Sym] = []
     env = tr.env
@@ -104,7 +115,8 @@ def broadcast(tr: Tracer, name: str, shapes: Sequence[Sequence[Sym]], strict: bo
                 found = s
             else:
                 raise RuntimeError(
-                    f"The size of tensor a ({found}) must match the size of tensor b ({s}) at non-singleton dimension {max(map(len, shapes)) - place}"
+                    f"The size of tensor a ({found}) must match the size of tensor b ({s}) at non-singleton "
+                    f"dimension {max(map(len, shapes)) - place}"
                 )
         out.append(env.resolve(found))
     return tuple(reversed(out))
@@ -137,13 +149,14 @@ def dims_of(dim: Any, ndim: int) -> list[int]:
     if dim is None or (isinstance(dim, (list, tuple)) and not dim):
         return list(range(ndim))
     dims = sorted(wrap_dim(int(d), ndim) for d in (dim if isinstance(dim, (list, tuple)) else (dim,)))
-    for a, b in zip(dims, dims[1:]):
+    for a, b in itertools.pairwise(dims):
         if a == b:
             raise RuntimeError(f"dim {a} appears multiple times in the list of dims")
     return dims if ndim else []
 
 
-# -- maps ------------------------------------------------------------------------------------------------------------------
+# -- maps
+# ------------------------------------------------------------------------------------------------------------------
 def _common_dtype(tr: Tracer, op: OpDef, letters: str, operands: list[Any]) -> str | None:
     kinds = []
     for t, x in zip(letters, operands):
@@ -168,7 +181,9 @@ def map_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     common = _common_dtype(tr, op, op.in_types, operands)
     values, codes, shapes = [], [], []
     for letter, x in zip(op.in_types, operands):
-        code = {"T": common, "R": common, "b": "b1", "i": "i64", "p": COMPUTE_OF.get(common or "f32", "f32")}.get(letter, common)
+        code = {"T": common, "R": common, "b": "b1", "i": "i64", "p": COMPUTE_OF.get(common or "f32", "f32")}.get(
+            letter, common
+        )
         assert code is not None
         if is_tensor(tr, x):
             v = tr.read(tr.variable(x))
@@ -207,10 +222,13 @@ def generate_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     numbers = [x for name, x in items[1:] if name != "dtype"][: len(op.in_types)]
     code = dtype_code(named.get("dtype")) or default_float(tr)
     codes = tuple({"T": COMPUTE_OF[code], "i": "i64", "d": "f64"}[t] for t in op.in_types)
-    return tr.fresh(tr.add("generate", op.name, [tr.scalar(x) for x in numbers], [tr.type_of(code, sizes)], codes=codes).output)
+    return tr.fresh(
+        tr.add("generate", op.name, [tr.scalar(x) for x in numbers], [tr.type_of(code, sizes)], codes=codes).output
+    )
 
 
-# -- reductions ------------------------------------------------------------------------------------------------------------
+# -- reductions
+# ------------------------------------------------------------------------------------------------------------
 def reduce_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     source = tr.read(tr.variable(named["input"]))
     keepdim, wanted = bool(named.get("keepdim")), dtype_code(named.get("dtype"))
@@ -220,7 +238,9 @@ def reduce_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
         source = cast(tr, source, default_float(tr))
     t = type_of(source)
     check_accepts(tr, op, t.dtype)
-    out = {"T": t.dtype, "acc": t.dtype if category(t.dtype) >= 2 or wanted else "i64", "i": "i64", "b": "b1"}[op.out_types]
+    out = {"T": t.dtype, "acc": t.dtype if category(t.dtype) >= 2 or wanted else "i64", "i": "i64", "b": "b1"}[
+        op.out_types
+    ]
     dims = dims_of(named.get("dim"), t.ndim)
     original = t.sizes
     if op.traits["single"] and named.get("dim") is None and t.ndim != 1:
@@ -263,7 +283,15 @@ def _runs(tr: Tracer, op: OpDef, value: Value, dims: list[int], out: str) -> Val
         t = type_of(value)
         dtype = out if k == len(runs) - 1 else accumulator
         sizes = t.sizes[: run[0]] + t.sizes[run[0] + len(run) :]
-        value = tr.add("reduce", op.name, [value], [TensorType(dtype, sizes)], begin=run[0], count=len(run), stage="first" if k == 0 else "next").output
+        value = tr.add(
+            "reduce",
+            op.name,
+            [value],
+            [TensorType(dtype, sizes)],
+            begin=run[0],
+            count=len(run),
+            stage="first" if k == 0 else "next",
+        ).output
     return value
 
 
@@ -271,8 +299,14 @@ def _with_unit(tr: Tracer, v: Value) -> Value:
     t = type_of(v)
     if v.node is not None and v.node.kind == "view":
         n = v.node
-        return tr.add("view", "unsqueeze", n.inputs, [TensorType(t.dtype, (*t.sizes, S.ONE))], offset=n.attrs["offset"],
-                      strides=(*n.attrs["strides"], S.ONE)).output  # fmt: skip
+        return tr.add(
+            "view",
+            "unsqueeze",
+            n.inputs,
+            [TensorType(t.dtype, (*t.sizes, S.ONE))],
+            offset=n.attrs["offset"],
+            strides=(*n.attrs["strides"], S.ONE),
+        ).output
     return view(tr, v, (*t.sizes, S.ONE))
 
 
@@ -292,7 +326,8 @@ def scan_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     return tr.fresh_like(value, [tr.variable(named["input"])])
 
 
-# -- copies ------------------------------------------------------------------------------------------------------------------
+# -- copies
+# ------------------------------------------------------------------------------------------------------------------
 def copy_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     form = (op.traits or {}).get("form") or op.name
     target = named["input"]
@@ -333,8 +368,11 @@ def cat_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
             raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {g.ndim}")
         for d in range(first.ndim):
             if d != dim and not tr.env.equal(g.sizes[d], first.sizes[d]):
-                raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size {first.sizes[d]} but got size {g.sizes[d]} "
-                                   f"for tensor number {k} in the list.")  # fmt: skip
+                raise RuntimeError(
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size {first.sizes[d]} "
+                    f"but got size {g.sizes[d]} "
+                    f"for tensor number {k} in the list."
+                )
         total = total + g.sizes[dim]
     sizes = [total if d == dim else s for d, s in enumerate(first.sizes)]
     values = [conform(tr, cast(tr, tr.read(v), code), ()) for v in kept]
@@ -356,8 +394,15 @@ def sort_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     if k is not None and not tr.env.decide(Relation("<=", k, t.sizes[-1])):
         raise RuntimeError(f"selected index k out of range: k={k}, dimension {dim} has size {t.sizes[-1]}")
     sizes = t.sizes if k is None else (*t.sizes[:-1], k)
-    n = tr.add("sort", op.name, [source], [TensorType(t.dtype, sizes), TensorType("i64", sizes)], dim=last, descending=bool(named["descending"]),
-               k=k)  # fmt: skip
+    n = tr.add(
+        "sort",
+        op.name,
+        [source],
+        [TensorType(t.dtype, sizes), TensorType("i64", sizes)],
+        dim=last,
+        descending=bool(named["descending"]),
+        k=k,
+    )
     results = []
     for value in n.outputs:
         moved = Variable(Cell(value), G.transpose(G.contiguous(sizes), dim, last))
@@ -368,15 +413,27 @@ def sort_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
 
 
 _RULES: dict[str, Rule] = {
-    "map": map_rule, "rows": map_rule, "generate": generate_rule, "reduce": reduce_rule, "scan": scan_rule, "copy": copy_rule, "cat": cat_rule,
+    "map": map_rule,
+    "rows": map_rule,
+    "generate": generate_rule,
+    "reduce": reduce_rule,
+    "scan": scan_rule,
+    "copy": copy_rule,
+    "cat": cat_rule,
     "sort": sort_rule,
-}  # fmt: skip
+}
 
 
 def _install() -> None:
     from .rules_structure import contract_rule, gather_rule, scatter_rule, view_rule
 
-    _RULES.update(view=view_rule, contract=contract_rule, gather=gather_rule, scatter=scatter_rule, nonzero=lambda tr, op, named: None)
+    _RULES.update(
+        view=view_rule,
+        contract=contract_rule,
+        gather=gather_rule,
+        scatter=scatter_rule,
+        nonzero=lambda tr, op, named: None,
+    )
 
 
 _install()

@@ -28,8 +28,11 @@ def view_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
         found = G.reshape(g, wanted, env)
         if found is None:
             if form == "view":
-                raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous "
-                                   "subspaces). Use .reshape(...) instead.")  # fmt: skip
+                raise RuntimeError(
+                    "view size is not compatible with input tensor's size and stride (at least one dimension "
+                    "spans across two contiguous "
+                    "subspaces). Use .reshape(...) instead."
+                )
             copy = tr.read(v)
             return tr.tensor(Variable(Cell(copy), G.contiguous(wanted)))
     elif form == "permute":
@@ -61,7 +64,8 @@ def view_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     return tr.tensor(Variable(v.cell, found))
 
 
-# -- contractions ------------------------------------------------------------------------------------------------------------
+# -- contractions
+# ------------------------------------------------------------------------------------------------------------
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -76,12 +80,17 @@ def contract_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     return tr.fresh(_contract(tr, op, tr.variable(named["a"]), left, tr.variable(named["b"]), right, out))
 
 
-def _contract(tr: Tracer, op: OpDef, a: Variable, left: str, b: Variable, right: str, out: str, bias: Value | None = None) -> Value:
+def _contract(
+    tr: Tracer, op: OpDef, a: Variable, left: str, b: Variable, right: str, out: str, bias: Value | None = None
+) -> Value:
     from .rules import check_accepts, type_of
 
     code = a.dtype
     if b.dtype != code or (bias is not None and type_of(bias).dtype != code):
-        raise RuntimeError(f"{op.name}: expected m1 and m2 to have the same dtype, but got: {tr.core.dtypes[code]} != {tr.core.dtypes[b.dtype]}")
+        raise RuntimeError(
+            f"{op.name}: expected m1 and m2 to have the same dtype, but got: {tr.core.dtypes[code]} != "
+            f"{tr.core.dtypes[b.dtype]}"
+        )
     check_accepts(tr, op, code)
     env = tr.env
     sizes: dict[str, Sym] = {}
@@ -90,11 +99,15 @@ def _contract(tr: Tracer, op: OpDef, a: Variable, left: str, b: Variable, right:
             raise RuntimeError(f"{op.name}(): {len(letters)} letters for a tensor of {v.geometry.ndim} dimensions")
         for c, s in zip(letters, v.geometry.sizes):
             if c in sizes and not env.equal(sizes[c], s):
-                raise RuntimeError(f"{op.name}(): dimension {c} has size {sizes[c]} in one operand and {s} in the other")
+                raise RuntimeError(
+                    f"{op.name}(): dimension {c} has size {sizes[c]} in one operand and {s} in the other"
+                )
             sizes.setdefault(c, s)
     values = []
     for v in (a, b):
-        v = Variable(v.cell, G.Geometry(tuple(env.resolve(s) for s in v.geometry.sizes), v.geometry.strides, v.geometry.offset))
+        v = Variable(
+            v.cell, G.Geometry(tuple(env.resolve(s) for s in v.geometry.sizes), v.geometry.strides, v.geometry.offset)
+        )
         values.append(tr.read(v))
     inputs = [*values, *([bias] if bias is not None else [])]
     t = tr.type_of(code, [sizes[c] for c in out])
@@ -109,9 +122,13 @@ def _matmul(tr: Tracer, op: OpDef, x: Any, y: Any) -> Any:
     ka, kb = a.geometry.sizes[-1], b.geometry.sizes[-2 if nb > 1 else 0]
     if not tr.env.equal(ka, kb):
         if na <= 2 and nb <= 2:
-            raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, a.geometry.sizes))} and "
-                               f"{'x'.join(map(str, b.geometry.sizes))})")  # fmt: skip
-        raise RuntimeError(f"matmul(): inner sizes differ: {G.shape_text(a.geometry.sizes)} and {G.shape_text(b.geometry.sizes)}")
+            raise RuntimeError(
+                f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, a.geometry.sizes))} and "
+                f"{'x'.join(map(str, b.geometry.sizes))})"
+            )
+        raise RuntimeError(
+            f"matmul(): inner sizes differ: {G.shape_text(a.geometry.sizes)} and {G.shape_text(b.geometry.sizes)}"
+        )
     free = iter(c for c in _LETTERS if c not in "mkn")
     batch_a, batch_b = max(na - 2, 0), max(nb - 2, 0)
     kept_a, kept_b, lead = [], [], ""  # (dimension, letter) of the batch dimensions each operand has for itself
@@ -120,7 +137,9 @@ def _matmul(tr: Tracer, op: OpDef, x: Any, y: Any) -> Any:
         lead += c
         keep_a, keep_b = place <= batch_a, place <= batch_b
         if keep_a and keep_b:
-            keep_a, keep_b = _batch_sizes(tr, a.geometry.sizes[batch_a - place], b.geometry.sizes[batch_b - place], max(batch_a, batch_b) - place)
+            keep_a, keep_b = _batch_sizes(
+                tr, a.geometry.sizes[batch_a - place], b.geometry.sizes[batch_b - place], max(batch_a, batch_b) - place
+            )
         if keep_a:
             kept_a.append((batch_a - place, c))
         if keep_b:
@@ -141,13 +160,17 @@ def _batch_sizes(tr: Tracer, x: Sym, y: Sym, d: int) -> tuple[bool, bool]:
         one_x = env.hint(x) == 1
         env.equal(x if one_x else y, 1)
         return not one_x, one_x
-    raise RuntimeError(f"The size of tensor a ({x}) must match the size of tensor b ({y}) at non-singleton dimension {d}")
+    raise RuntimeError(
+        f"The size of tensor a ({x}) must match the size of tensor b ({y}) at non-singleton dimension {d}"
+    )
 
 
 def _matrix_operand(v: Variable, kept: list[tuple[int, str]], batch: int, matrix: str) -> tuple[Variable, str]:
     """An operand of matmul without its broadcast batch dimensions, and its letters."""
     dims = [d for d, _ in kept] + list(range(batch, v.geometry.ndim))
-    g = G.Geometry(tuple(v.geometry.sizes[d] for d in dims), tuple(v.geometry.strides[d] for d in dims), v.geometry.offset)
+    g = G.Geometry(
+        tuple(v.geometry.sizes[d] for d in dims), tuple(v.geometry.strides[d] for d in dims), v.geometry.offset
+    )
     return Variable(v.cell, g), "".join(c for _, c in kept) + matrix
 
 
@@ -156,19 +179,25 @@ def _linear(tr: Tracer, op: OpDef, x: Any, w: Any, bias: Any) -> Any:
     if b.geometry.ndim != 2:
         raise RuntimeError(f"linear(): weight must be a matrix, got {b.geometry.ndim} dimensions")
     if not a.geometry.ndim or not tr.env.equal(a.geometry.sizes[-1], b.geometry.sizes[1]):
-        raise RuntimeError(f"linear(): input has shape {G.shape_text(a.geometry.sizes)}, weight {G.shape_text(b.geometry.sizes)}: the last size of "
-                           "the input must be the weight's second")  # fmt: skip
+        raise RuntimeError(
+            f"linear(): input has shape {G.shape_text(a.geometry.sizes)}, weight "
+            f"{G.shape_text(b.geometry.sizes)}: the last size of "
+            "the input must be the weight's second"
+        )
     lead = "".join(c for c in _LETTERS if c not in "kn")[: a.geometry.ndim - 1]
     value = None
     if bias is not None:
         v = tr.variable(bias)
         if v.geometry.ndim != 1 or not tr.env.equal(v.geometry.sizes[0], b.geometry.sizes[0]):
-            raise RuntimeError(f"linear(): bias has shape {G.shape_text(v.geometry.sizes)}, expected [{b.geometry.sizes[0]}]")
+            raise RuntimeError(
+                f"linear(): bias has shape {G.shape_text(v.geometry.sizes)}, expected [{b.geometry.sizes[0]}]"
+            )
         value = tr.read(v)
     return tr.fresh(_contract(tr, op, a, lead + "k", b, "nk", lead + "n", value))
 
 
-# -- gathers and scatters ------------------------------------------------------------------------------------------------------
+# -- gathers and scatters
+# ------------------------------------------------------------------------------------------------------
 def _index_values(tr: Tracer, indices: Sequence[Any]) -> list[tuple[int, Value]]:
     found = []
     for d, x in enumerate(indices):
@@ -199,7 +228,13 @@ def _index_form(tr: Tracer, source: Variable, indices: Sequence[Any]) -> tuple[l
     rest = [s for d, s in enumerate(source.geometry.sizes) if d not in dims]
     space = (*rest[:at], *shape, *rest[at:])
     values = [conform(tr, v, ()) for _, v in pairs]
-    return values, {"form": "index", "dims": tuple(dims), "at": at, "rank": len(shape), "space": tuple(tr.env.resolve(s) for s in space)}
+    return values, {
+        "form": "index",
+        "dims": tuple(dims),
+        "at": at,
+        "rank": len(shape),
+        "space": tuple(tr.env.resolve(s) for s in space),
+    }
 
 
 def _one_index(tr: Tracer, op: OpDef, index: Any) -> Value:
@@ -220,13 +255,24 @@ def gather_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     value = tr.read(source)
     if form == "index":
         indices, attrs = _index_form(tr, source, named["indices"])
-        return tr.fresh(tr.add("gather", op.name, [value, *indices], [TensorType(source.dtype, attrs["space"])], **attrs).output)
+        return tr.fresh(
+            tr.add("gather", op.name, [value, *indices], [TensorType(source.dtype, attrs["space"])], **attrs).output
+        )
     index = _one_index(tr, op, named["index"])
     sizes = type_of(index).sizes
     if not g.ndim:
-        value = tr.add("view", "reshape", [value], [TensorType(source.dtype, (S.ONE,))], offset=S.ZERO, strides=(S.ONE,)).output
+        value = tr.add(
+            "view", "reshape", [value], [TensorType(source.dtype, (S.ONE,))], offset=S.ZERO, strides=(S.ONE,)
+        ).output
         shape = sizes or (S.ONE,)
-        index = tr.add("view", "reshape", [index], [TensorType(type_of(index).dtype, shape)], offset=S.ZERO, strides=S.contiguous_strides(shape)).output
+        index = tr.add(
+            "view",
+            "reshape",
+            [index],
+            [TensorType(type_of(index).dtype, shape)],
+            offset=S.ZERO,
+            strides=S.contiguous_strides(shape),
+        ).output
         out = tr.add("gather", op.name, [value, index], [TensorType(source.dtype, shape)], form=form, dims=(0,)).output
         return tr.tensor(Variable(Cell(out), G.contiguous(sizes)))
     dim = G.wrap_dim(int(named["dim"]), g.ndim)
@@ -238,9 +284,18 @@ def gather_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
         if len(sizes) > 1:
             raise IndexError(f"{op.name}(): Index is supposed to be a vector")
         if not sizes:
-            index = tr.add("view", "reshape", [index], [TensorType(type_of(index).dtype, (S.ONE,))], offset=S.ZERO, strides=(S.ONE,)).output
+            index = tr.add(
+                "view",
+                "reshape",
+                [index],
+                [TensorType(type_of(index).dtype, (S.ONE,))],
+                offset=S.ZERO,
+                strides=(S.ONE,),
+            ).output
         out_sizes = tuple(type_of(index).sizes[0] if d == dim else s for d, s in enumerate(g.sizes))
-    out = tr.add("gather", op.name, [value, index], [tr.type_of(source.dtype, out_sizes)], form=form, dims=(dim,)).output
+    out = tr.add(
+        "gather", op.name, [value, index], [tr.type_of(source.dtype, out_sizes)], form=form, dims=(dim,)
+    ).output
     return tr.fresh(out)
 
 
@@ -255,11 +310,15 @@ def scatter_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     if source.dtype != target.dtype:
         if form == "along" or source.geometry.ndim:
             raise RuntimeError(f"{op.name}(): Expected self.dtype to be equal to src.dtype")
-        source = tr.variable(tr.fresh(cast(tr, tr.read(source), target.dtype)))  # a 0-d value is cast, as a number would be
+        source = tr.variable(
+            tr.fresh(cast(tr, tr.read(source), target.dtype))
+        )  # a 0-d value is cast, as a number would be
     if form == "index":
         indices, attrs = _index_form(tr, target, named["indices"])
         spread = Variable(source.cell, G.expand(source.geometry, [S.as_sym(s) for s in attrs["space"]], tr.env))
-        return tr.fresh(tr.add("scatter", op.name, [base, *indices, tr.read(spread)], [type_of(base)], mode=mode, **attrs).output)
+        return tr.fresh(
+            tr.add("scatter", op.name, [base, *indices, tr.read(spread)], [type_of(base)], mode=mode, **attrs).output
+        )
     dim = G.wrap_dim(int(named["dim"]), target.geometry.ndim)
     index = _one_index(tr, op, named["index"])
     if form == "select":
@@ -268,5 +327,9 @@ def scatter_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
         source = Variable(source.cell, G.expand(source.geometry, space, tr.env))
     values = tr.read(source)
     if form == "select" and type_of(index).ndim == 0:
-        index = tr.add("view", "reshape", [index], [TensorType(type_of(index).dtype, (S.ONE,))], offset=S.ZERO, strides=(S.ONE,)).output
-    return tr.fresh(tr.add("scatter", op.name, [base, index, values], [type_of(base)], form=form, mode=mode, dims=(dim,)).output)
+        index = tr.add(
+            "view", "reshape", [index], [TensorType(type_of(index).dtype, (S.ONE,))], offset=S.ZERO, strides=(S.ONE,)
+        ).output
+    return tr.fresh(
+        tr.add("scatter", op.name, [base, index, values], [type_of(base)], form=form, mode=mode, dims=(dim,)).output
+    )

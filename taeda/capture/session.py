@@ -213,8 +213,14 @@ class Session:
         for source, leaf, entry in self.leaves:
             now = leaf.grad
             expected = entry if source.kind == "tensor" else _grad_of(leaf, entry)
-            read = entry is not None and any(s.kind == "grad" and (s.tensor is source.tensor and s.index == source.index) for s in self.sources)
-            if now is not None and _core.traced_value(now) is not None and not (source.kind == "argument" and now is expected):
+            read = entry is not None and any(
+                s.kind == "grad" and (s.tensor is source.tensor and s.index == source.index) for s in self.sources
+            )
+            if (
+                now is not None
+                and _core.traced_value(now) is not None
+                and not (source.kind == "argument" and now is expected)
+            ):
                 grads.append((source, self._returned(now)))
             elif now is None and entry is not None:
                 grads.append((source, None))
@@ -235,12 +241,16 @@ class Session:
         g = v.geometry
         if source is not None:
             base = tr.graph.inputs[source].type
-            same = g.offset == 0 and g == contiguous(base.sizes)  # type: ignore[union-attr]
+            assert isinstance(base, TensorType)
+            same = g.offset == 0 and g == contiguous(base.sizes)
             return Returned(source=source, geometry=None if same else self._geometry(g), requires_grad=needs)
         base = v.cell.value.type
-        dense = g.offset == 0 and sorted(map(str, g.strides)) == sorted(map(str, base.strides())) and g.ndim == base.ndim  # type: ignore[union-attr]
+        assert isinstance(base, TensorType)
+        dense = (
+            g.offset == 0 and sorted(map(str, g.strides)) == sorted(map(str, base.strides())) and g.ndim == base.ndim
+        )
         value = v.cell.value if dense else tr.read(v)
-        geometry = self._geometry(g) if dense and g.strides != base.strides() else None  # type: ignore[union-attr]
+        geometry = self._geometry(g) if dense and g.strides != base.strides() else None
         if value not in self.numbers:
             self.numbers[value] = len(self.values)
             self.values.append(value)
@@ -253,9 +263,10 @@ class Session:
         """Runs the tape from the results that carry gradients: (cut, tangents, gradients, what they belong to)."""
         tr = self.tracer
         asked = [
-            k for k, (t, r) in enumerate(zip(self.result_tensors, captured.results))
+            k
+            for k, (t, r) in enumerate(zip(self.result_tensors, captured.results))
             if r.requires_grad and r.value >= 0 and _core.traced_value(t) is not None
-        ]  # fmt: skip
+        ]
         if not asked:
             return None
         cut = len(tr.graph.nodes)
@@ -275,7 +286,8 @@ class Session:
         except RuntimeError as e:
             if "second time" not in str(e):
                 raise
-            # The function ran backward() itself and freed the tape: as in eager code, nobody can go back from its results.
+            # The function ran backward() itself and freed the tape: as in eager code, nobody can go back
+            # from its results.
             del tr.graph.block.params[-len(values) :]
             return None
         gradients: list[Value] = []
@@ -309,7 +321,8 @@ class Session:
             captured.backward = backward
         return captured
 
-    # -- Python state ----------------------------------------------------------------------------------------------------
+    # -- Python state
+    # ----------------------------------------------------------------------------------------------------
     def _stores(self) -> list[tuple[dict, Any, Returned]]:
         found = []
         for d in self.reach.holders():
@@ -325,7 +338,11 @@ class Session:
         known = {(id(d), key) for d, key, _ in before}
         for d in self.reach.holders():
             for key, value in list(d.items()):
-                if (id(d), key) not in known and isinstance(value, _core.Tensor) and _core.traced_value(value) is not None:
+                if (
+                    (id(d), key) not in known
+                    and isinstance(value, _core.Tensor)
+                    and _core.traced_value(value) is not None
+                ):
                     del d[key]
         for source, leaf, entry in self.leaves:
             if source.kind == "tensor" and leaf.grad is not entry:

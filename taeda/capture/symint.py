@@ -1,6 +1,8 @@
-"""Numbers that stand for something while a program is captured: sizes (`SymInt`), and numbers known at run time (`SymNumber`).
+"""Numbers that stand for something while a program is captured: sizes (`SymInt`), and numbers known at run time
+(`SymNumber`).
 
-A `SymInt` is deliberately no `int`: arithmetic keeps it symbolic, a comparison that Python branches on becomes a guard of the
+A `SymInt` is deliberately no `int`: arithmetic keeps it symbolic, a comparison that Python branches on becomes a
+guard of the
 captured program, and handing it to code that insists on an int pins it to the example's value, which is a guard too.
 """
 
@@ -96,14 +98,19 @@ class ShapeEnv:
                 x = S.symbol(name)
                 coefficient = next(c for m, c in a.terms if len(m) == 1 and m[0].op == name and not m[0].args)
                 rest = (b - (a - x * coefficient)) * coefficient
-                if name not in rest.symbols() and name not in b.symbols() and name not in (a - x * coefficient).symbols():
-                    if rest.value is None and len(rest.terms) > 1 and rest.symbols() != set():
-                        # Only plain replacements: a sum would hide the size that other guards speak of.
-                        if len(a.terms) > 1:
-                            continue
+                if (
+                    name not in rest.symbols()
+                    and name not in b.symbols()
+                    and name not in (a - x * coefficient).symbols()
+                ):
+                    # Only plain replacements: a sum would hide the size that other guards speak of.
+                    if rest.value is None and len(rest.terms) > 1 and rest.symbols() and len(a.terms) > 1:
+                        continue
                     self.known = {n: e.substitute({name: rest}) for n, e in self.known.items()}
                     self.known[name] = rest
-                    self._facts = {Relation(f.op, f.a.substitute({name: rest}), f.b.substitute({name: rest})) for f in self._facts}
+                    self._facts = {
+                        Relation(f.op, f.a.substitute({name: rest}), f.b.substitute({name: rest})) for f in self._facts
+                    }
                     return
 
 
@@ -215,8 +222,14 @@ class SymInt:
             return SymBool(Relation(op, self.expr, o), self.env)
         if isinstance(other, float):
             value, found = float(self.env.pin(self.expr)), other
-            return {"==": value == found, "!=": value != found, "<": value < found, "<=": value <= found, ">": value > found,
-                    ">=": value >= found}[op]  # fmt: skip
+            return {
+                "==": value == found,
+                "!=": value != found,
+                "<": value < found,
+                "<=": value <= found,
+                ">": value > found,
+                ">=": value >= found,
+            }[op]
         return NotImplemented
 
     def __eq__(self, other):
@@ -297,7 +310,8 @@ class SymBool:
 
 
 class SymNumber:
-    """A number that is known only when the program runs: what the caller computes per call (`host_numbers`), a counter of the
+    """A number that is known only when the program runs: what the caller computes per call (`host_numbers`), a
+    counter of the
     random generator, and what is computed from such. Python cannot branch on it."""
 
     __slots__ = ("value",)
@@ -347,7 +361,8 @@ class SymNumber:
         from .errors import CaptureError, user_location
 
         raise CaptureError(
-            f"{user_location().text()}: {what} a number that is known only when the compiled program runs (a hyperparameter of an optimizer, "
+            f"{user_location().text()}: {what} a number that is known only when the compiled program runs (a "
+            f"hyperparameter of an optimizer, "
             "or a random counter). Compute with tensors, or move this line out of the compiled function."
         )
 

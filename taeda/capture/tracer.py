@@ -1,7 +1,9 @@
 """The tracer: turns the operator calls of one run of Python into a graph.
 
-It stands behind the core's `trace` hook. Memory is functionalised: every storage is a `Cell` with its current value, a tensor
-is a `Variable`, that is a cell and a geometry, and a write makes a new value of the cell. Real tensors that the run meets
+It stands behind the core's `trace` hook. Memory is functionalised: every storage is a `Cell` with its current value,
+a tensor
+is a `Variable`, that is a cell and a geometry, and a write makes a new value of the cell. Real tensors that the run
+meets
 (parameters, buffers, optimiser state, what a closure holds) become inputs of the graph, known by identity.
 """
 
@@ -35,7 +37,8 @@ def active() -> Tracer | None:
 
 
 class Cell:
-    """A piece of memory: its value now, and how often it was written. `source`: the graph input it came from, or None."""
+    """A piece of memory: its value now, and how often it was written. `source`: the graph input it came from, or
+    None."""
 
     __slots__ = ("source", "value", "version")
 
@@ -65,7 +68,9 @@ class Tracer:
         self.core = core
         self.graph = Graph(name)
         self.env = ShapeEnv()
-        self.lifted: dict[int, tuple[Any, Variable]] = {}  # id of a real tensor -> the tensor (kept alive), its variable
+        self.lifted: dict[
+            int, tuple[Any, Variable]
+        ] = {}  # id of a real tensor -> the tensor (kept alive), its variable
         self.lifted_order: list[Any] = []
         self.cells: list[Cell] = []  # of each graph input
         self.host_functions: list[tuple[Callable[[], tuple[float, ...]], tuple[float, ...]]] = []
@@ -92,7 +97,14 @@ class Tracer:
         if v.read_value is None or v.read_at != v.cell.version:
             sizes = tuple(self.env.resolve(s) for s in g.sizes)
             strides = tuple(self.env.resolve(s) for s in g.strides)
-            v.read_value = self.add("view", "strided", [base], [TensorType(t.dtype, sizes)], offset=self.env.resolve(g.offset), strides=strides).output
+            v.read_value = self.add(
+                "view",
+                "strided",
+                [base],
+                [TensorType(t.dtype, sizes)],
+                offset=self.env.resolve(g.offset),
+                strides=strides,
+            ).output
             v.read_at = v.cell.version
         return v.read_value
 
@@ -108,7 +120,9 @@ class Tracer:
             v.cell.value = value
         else:
             strides = tuple(self.env.resolve(s) for s in g.strides)
-            v.cell.value = self.add("update", "write", [base, value], [t], offset=self.env.resolve(g.offset), strides=strides).output
+            v.cell.value = self.add(
+                "update", "write", [base, value], [t], offset=self.env.resolve(g.offset), strides=strides
+            ).output
         v.cell.version += 1
 
     def tensor(self, v: Variable) -> Any:
@@ -124,7 +138,8 @@ class Tracer:
         return self.tensor(Variable(Cell(value), contiguous(t.sizes)))
 
     def fresh_like(self, value: Value, inputs: Sequence[Variable]) -> Any:
-        """A traced tensor in memory of its own whose dimensions lie in the order in which the inputs' do, as eager results' do."""
+        """A traced tensor in memory of its own whose dimensions lie in the order in which the inputs' do, as eager
+        results' do."""
         t = value.type
         assert isinstance(t, TensorType)
         order = memory_order(t.sizes, [v.geometry for v in inputs], self.env)
@@ -133,10 +148,19 @@ class Tracer:
         # The cell's base is row-major in the order of memory; the tensor is a permutation of it.
         stored = tuple(t.sizes[d] for d in order)
         strides = t.strides()
-        base = self.add("view", "permute", [value], [TensorType(t.dtype, stored)], offset=S.ZERO, strides=tuple(strides[d] for d in order)).output
+        base = self.add(
+            "view",
+            "permute",
+            [value],
+            [TensorType(t.dtype, stored)],
+            offset=S.ZERO,
+            strides=tuple(strides[d] for d in order),
+        ).output
         rows = contiguous(stored).strides
         place = {d: k for k, d in enumerate(order)}
-        return self.tensor(Variable(Cell(base), Geometry(t.sizes, tuple(rows[place[d]] for d in range(t.ndim)), S.ZERO)))
+        return self.tensor(
+            Variable(Cell(base), Geometry(t.sizes, tuple(rows[place[d]] for d in range(t.ndim)), S.ZERO))
+        )
 
     # -- inputs ----------------------------------------------------------------------------------------------------
     def argument(self, t: Any, name: str = "") -> tuple[Any, tuple[int, ...]]:
@@ -229,11 +253,14 @@ class Tracer:
         return SymNumber(self.add("number", op, inputs, [INT if whole else FLOAT]).output)
 
     def host_numbers(self, fn: Callable[[], tuple[float, ...]]) -> tuple[SymNumber, ...]:
-        """Floats that `fn()` gives anew at each call of the compiled program. It is called once now, for this call's values."""
+        """Floats that `fn()` gives anew at each call of the compiled program. It is called once now, for this call's
+        values."""
         values = tuple(float(x) for x in fn())
         first = sum(len(v) for _, v in self.host_functions)
         self.host_functions.append((fn, values))
-        return tuple(SymNumber(self.add("host", "float", [], [FLOAT], index=first + k).output) for k in range(len(values)))
+        return tuple(
+            SymNumber(self.add("host", "float", [], [FLOAT], index=first + k).output) for k in range(len(values))
+        )
 
     def rng_reserve(self, count: Any) -> tuple[SymNumber, SymNumber]:
         """(seed, first counter): taken from the generator when the program runs."""
@@ -256,8 +283,10 @@ class Tracer:
     def refuse_read(self, t: Any, what: str) -> None:
         where = user_location().text()
         raise CaptureError(
-            f"{where}: {what}() needs a tensor's value, which is not known while the function is captured. A branch on it would be frozen to "
-            "this run's outcome. Use tensor operators (for example where()) instead of Python control flow, or move the line out of the "
+            f"{where}: {what}() needs a tensor's value, which is not known while the function is captured. A "
+            f"branch on it would be frozen to "
+            "this run's outcome. Use tensor operators (for example where()) instead of Python control flow, "
+            "or move the line out of the "
             "compiled function."
         )
 
@@ -290,7 +319,8 @@ class Tracer:
 
 
 def dense_order(t: Any) -> tuple[int, ...]:
-    """Dimensions of a real tensor, outermost in memory first, where its elements fill a block (a transposed matrix does); else as
+    """Dimensions of a real tensor, outermost in memory first, where its elements fill a block (a transposed matrix
+    does); else as
     they are: such a tensor is copied before a program reads it."""
     sizes, strides = [int(n) for n in t.shape], [int(s) for s in t.stride()]
     plain = tuple(range(len(sizes)))

@@ -63,9 +63,15 @@ def copy(p: ProgramEmitter, step: CopyStep) -> None:
     """td_copy."""
     callee = p.h.runtime("td_copy", "i32", "ptr", "ptr", "ptr", "ptr", "i32", "ptr", "i64")
     p.h.checked(
-        callee, f"ptr {p.address(step.dst)}", f"ptr {p.byte_strides(step.dst)}", f"ptr {p.address(step.src)}", f"ptr {p.byte_strides(step.src)}",
-        f"i32 {len(step.sizes)}", f"ptr {p.h.array(list(step.sizes))}", f"i64 {SIZE[step.dst.buffer.dtype]}",
-    )  # fmt: skip
+        callee,
+        f"ptr {p.address(step.dst)}",
+        f"ptr {p.byte_strides(step.dst)}",
+        f"ptr {p.address(step.src)}",
+        f"ptr {p.byte_strides(step.src)}",
+        f"i32 {len(step.sizes)}",
+        f"ptr {p.h.array(list(step.sizes))}",
+        f"i64 {SIZE[step.dst.buffer.dtype]}",
+    )
 
 
 def contract(p: ProgramEmitter, step: ContractStep) -> None:
@@ -73,15 +79,14 @@ def contract(p: ProgramEmitter, step: ContractStep) -> None:
     accesses = {"a": step.a, "b": step.b, "c": step.c}
     letters = dict(zip("abc", step.letters))
     tables: list[str] = []
-    for k, name in enumerate(("batch", "m", "n", "k")):
-        group = step.groups[name]
+    for k, group in enumerate(step.groups[name] for name in ("batch", "m", "n", "k")):
         table = p.h.scratch(f"group{k}", GROUP_BYTES)
         p.f.emit(f"store i32 {len(group)}, ptr {table}")
         p.f.emit(f"store ptr {p.h.array([step.sizes[c] for c in group])}, ptr {p.f.offset(table, '8')}")
         for j, operand in enumerate("abc"):
-            own = letters[operand]
-            if all(c in own for c in group):
-                strides = p.byte_strides(accesses[operand], [own.index(c) for c in group])
+            mine = letters[operand]
+            if all(c in mine for c in group):
+                strides = p.byte_strides(accesses[operand], [mine.index(c) for c in group])
             else:
                 strides = "null"
             p.f.emit(f"store ptr {strides}, ptr {p.f.offset(table, str(16 + 8 * j))}")
@@ -98,9 +103,14 @@ def contract(p: ProgramEmitter, step: ContractStep) -> None:
         p.f.emit(f"store ptr {operands}, ptr {p.f.offset(epilogue, '8')}")
     callee = p.h.runtime("td_contract", "i32", *["ptr"] * 9)
     p.h.checked(
-        callee, f"ptr {p.gemm(step.dtype)}", f"ptr {p.address(step.c)}", f"ptr {p.address(step.a)}", f"ptr {p.address(step.b)}",
-        *(f"ptr {t}" for t in tables), f"ptr {epilogue}",
-    )  # fmt: skip
+        callee,
+        f"ptr {p.gemm(step.dtype)}",
+        f"ptr {p.address(step.c)}",
+        f"ptr {p.address(step.a)}",
+        f"ptr {p.address(step.b)}",
+        *(f"ptr {t}" for t in tables),
+        f"ptr {epilogue}",
+    )
 
 
 def index(p: ProgramEmitter, step: IndexStep) -> None:
@@ -110,8 +120,11 @@ def index(p: ProgramEmitter, step: IndexStep) -> None:
         at = INDEX_BYTES * k
         item = SIZE[step.target.buffer.dtype]
         fields = (
-            f"ptr {p.address(a)}", f"ptr {p.byte_strides(a)}", f"i64 {p.h.size(bound)}", f"i64 {p.h.size(stride * item)}",
-        )  # fmt: skip
+            f"ptr {p.address(a)}",
+            f"ptr {p.byte_strides(a)}",
+            f"i64 {p.h.size(bound)}",
+            f"i64 {p.h.size(stride * item)}",
+        )
         for j, value in enumerate(fields):
             p.f.emit(f"store {value}, ptr {p.f.offset(table, str(at + 8 * j))}")
         p.f.emit(f"store i32 {dim}, ptr {p.f.offset(table, str(at + 32))}")
@@ -135,7 +148,14 @@ def sort(p: ProgramEmitter, step: SortStep) -> None:
     """td_sort."""
     callee = p.h.runtime("td_sort", "i32", "ptr", "ptr", "i32", "ptr", "i32", "i32", "i64", "ptr", "ptr")
     p.h.checked(
-        callee, f"ptr {p.address(step.src)}", f"ptr {p.byte_strides(step.src)}", f"i32 {len(step.sizes)}", f"ptr {p.h.array(list(step.sizes))}",
-        f"i32 {DTYPES.index(step.src.buffer.dtype)}", f"i32 {int(step.descending)}", f"i64 {p.h.size(step.k) if step.k is not None else 0}",
-        f"ptr {p.address(step.values)}", f"ptr {p.address(step.indices)}",
-    )  # fmt: skip
+        callee,
+        f"ptr {p.address(step.src)}",
+        f"ptr {p.byte_strides(step.src)}",
+        f"i32 {len(step.sizes)}",
+        f"ptr {p.h.array(list(step.sizes))}",
+        f"i32 {DTYPES.index(step.src.buffer.dtype)}",
+        f"i32 {int(step.descending)}",
+        f"i64 {p.h.size(step.k) if step.k is not None else 0}",
+        f"ptr {p.address(step.values)}",
+        f"ptr {p.address(step.indices)}",
+    )

@@ -236,7 +236,9 @@ class Host:
         if op == "neg":
             return f.v(f"fneg double {names[0]}"), type_
         if op == "pow":
-            return f.call("double", self.runtime("pow", "double", "double", "double"), *(f"double {n}" for n in names)), type_
+            return f.call(
+                "double", self.runtime("pow", "double", "double", "double"), *(f"double {n}" for n in names)
+            ), type_
         return f.v(f"f{op} double {', '.join(names)}"), type_
 
     def store_number(self, register: str, type_: str, dtype: str) -> str:

@@ -1,4 +1,5 @@
-"""The host program of a plan, as LLVM IR text: checks inputs and guards, computes sizes, takes memory, and calls the runtime's
+"""The host program of a plan, as LLVM IR text: checks inputs and guards, computes sizes, takes memory, and calls the
+runtime's
 drivers with operand descriptors. Entry: `td_status <name>(td_ctx *, const td_tensor *inputs, td_tensor *outputs)`.
 """
 
@@ -60,9 +61,13 @@ def kernel_symbol(spec: KernelSpec) -> str:
 class ProgramEmitter:
     """Writes the entry function of one plan."""
 
-    def __init__(self, plan: Plan, module: Module, name: str, weights: int = 0, linked: bool = False, timed: bool = False):
-        """The last `weights` inputs are taken from `ctx->weights` instead of `inputs`. linked: kernels are symbols of other
-        objects; else they are read from a table of addresses that whoever loads the code fills. timed: the cycle counter goes
+    def __init__(
+        self, plan: Plan, module: Module, name: str, weights: int = 0, linked: bool = False, timed: bool = False
+    ):
+        """The last `weights` inputs are taken from `ctx->weights` instead of `inputs`. linked: kernels are symbols of
+        other
+        objects; else they are read from a table of addresses that whoever loads the code fills. timed: the cycle
+        counter goes
         to the table `<name>_cycles` before the first step and after each."""
         self.timed = timed
         self.plan, self.module, self.name = plan, module, name
@@ -133,9 +138,14 @@ class ProgramEmitter:
             expected = [s.value if s.value is not None else -1 for s in t.sizes]
             tensor = self._tensor(k)
             self.h.checked(
-                "@taeda_check_input", f"ptr {tensor}", f"i32 {DTYPES.index(t.dtype)}", f"i32 {t.ndim}", f"ptr {self.h.constant_array(expected)}",
-                f"ptr {self.h.string(b.name or f'input {k}')}", f"i64 {SIZE[t.dtype]}",
-            )  # fmt: skip
+                "@taeda_check_input",
+                f"ptr {tensor}",
+                f"i32 {DTYPES.index(t.dtype)}",
+                f"i32 {t.ndim}",
+                f"ptr {self.h.constant_array(expected)}",
+                f"ptr {self.h.string(b.name or f'input {k}')}",
+                f"i64 {SIZE[t.dtype]}",
+            )
             self.pointers[b] = self.f.v(f"load ptr, ptr {tensor}")
             for d, s in enumerate(t.sizes):
                 if s.value is None:
@@ -269,7 +279,9 @@ class ProgramEmitter:
                 place = self.f.offset(table, str(8 * n.attrs["index"]))
                 self.scalars[v] = (self.f.v(f"load double, ptr {place}"), "double")
             elif n.kind == "number":
-                self.scalars[v] = self.h.arithmetic(n.op, [self.number(x) for x in n.inputs], "i64" if v.type == INT else "double")
+                self.scalars[v] = self.h.arithmetic(
+                    n.op, [self.number(x) for x in n.inputs], "i64" if v.type == INT else "double"
+                )
             else:
                 raise CodegenError(f"program {self.name}: {n.kind} gives no number before its step")
         return self.scalars[v]
@@ -311,6 +323,8 @@ class ProgramEmitter:
             raise CodegenError(f"program {self.name}: no code for step {type(step).__name__}")
 
 
-def host_program(plan: Plan, target: Target, name: str, weights: int = 0, linked: bool = False, timed: bool = False) -> HostProgram:
+def host_program(
+    plan: Plan, target: Target, name: str, weights: int = 0, linked: bool = False, timed: bool = False
+) -> HostProgram:
     """The host program of `plan`; see `ProgramEmitter` for the arguments."""
     return ProgramEmitter(plan, Module(target), name, weights, linked, timed).emit()

@@ -148,7 +148,9 @@ class Entry:
     def sizes(self, tensors: list[Any]) -> dict[str, int]:
         return {n: tensors[k].shape[d] for n, (k, d) in self.symbols.items()}
 
-    def tensor(self, r: Returned, outputs: list[Any], inputs: list[Any], env: dict[str, int], made: dict[int, Any]) -> Any:
+    def tensor(
+        self, r: Returned, outputs: list[Any], inputs: list[Any], env: dict[str, int], made: dict[int, Any]
+    ) -> Any:
         if id(r) in made:
             return made[id(r)]
         t = outputs[r.value] if r.value >= 0 else inputs[r.source]
@@ -173,30 +175,30 @@ class Entry:
             lines.append(f"  slot {k}: {size} bytes ({size.evaluate(hints)} in the example)")
         t = e.timing
         lines += [
-            "", f"kernels: {len(e.kernel_symbols)}, of which {t.new_kernels} were new to this process",
-            f"compile time: passes {t.passes * 1e3:.0f} ms, host text {t.host_text * 1e3:.0f} ms, kernels {t.kernels * 1e3:.0f} ms, host code "
+            "",
+            f"kernels: {len(e.kernel_symbols)}, of which {t.new_kernels} were new to this process",
+            f"compile time: passes {t.passes * 1e3:.0f} ms, host text {t.host_text * 1e3:.0f} ms, kernels "
+            f"{t.kernels * 1e3:.0f} ms, host code "
             f"{t.host_code * 1e3:.0f} ms",
-        ]  # fmt: skip
+        ]
         return "\n".join(lines)
 
 
 class CompiledFunction:
-    """A callable that runs compiled. Guards are on dtypes, ranks, layouts, Python values and the state of the modules and optimizers
+    """A callable that runs compiled. Guards are on dtypes, ranks, layouts, Python values and the state of the modules
+    and optimizers
     it reaches, not on sizes."""
 
     def __init__(self, fn: Callable, name: str | None = None):
         self.fn = fn
-        self.name = name or getattr(fn, "__name__", type(fn).__name__)
+        self.name: str = name or getattr(fn, "__name__", None) or type(fn).__name__
         self.entries: dict[Any, list[Entry]] = {}
         self.eager_calls: list[str] = []
         self._primed: weakref.WeakSet[Any] = weakref.WeakSet()  # optimizers that have had an eager step here
         self._warned = False
         for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):
             if hasattr(fn, attribute):
-                try:
-                    setattr(self, attribute, getattr(fn, attribute))
-                except AttributeError:
-                    pass
+                setattr(self, attribute, getattr(fn, attribute))
         self.__wrapped__ = fn
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -224,15 +226,16 @@ class CompiledFunction:
                 return entry.run(tensors)
         if entries:
             self._recompile(entries, reason or "")
-        entry, hosts = self._compile(tensors, tree, key)
-        return self.fn(*args, **kwargs) if entry is None else entry.run(tensors, hosts)
+        made, hosts = self._compile(tensors, tree, key)
+        return self.fn(*args, **kwargs) if made is None else made.run(tensors, hosts)
 
     def _recompile(self, entries: list[Entry], reason: str) -> None:
         _log(f"{self.name}: program {len(entries) + 1}: {reason}")
         if len(entries) >= MANY and not self._warned:
             self._warned = True
             warnings.warn(
-                f"taeda.compile: {self.name} has been compiled {len(entries)} times for one kind of arguments; last because {reason}. Keep what "
+                f"taeda.compile: {self.name} has been compiled {len(entries)} times for one kind of arguments; "
+                f"last because {reason}. Keep what "
                 "changes from call to call in tensors.",
                 RuntimeWarning,
                 stacklevel=4,
@@ -253,7 +256,9 @@ class CompiledFunction:
         if unready and not force:
             # The first step makes the optimizer's state; a program that does so would serve one call.
             self._primed.update(unready)
-            self.eager_calls.append(f"{type(unready[0]).__name__} had no state yet: the first call ran eagerly to make it")
+            self.eager_calls.append(
+                f"{type(unready[0]).__name__} had no state yet: the first call ran eagerly to make it"
+            )
             _log(f"{self.name}: {self.eager_calls[-1]}")
             return None, None
         start = time.perf_counter()
@@ -263,7 +268,10 @@ class CompiledFunction:
         changed = {(id(d), k) for d, k, _ in captured.stores}
         captured.places = [p for p in places if (id(p.where), p.key) not in changed and p.check()]
         entry = Entry(captured, time.perf_counter() - start)
-        _log(f"{self.name}: captured {len(captured.graph.nodes)} nodes in {entry.capture_seconds * 1e3:.0f} ms, built in {entry.build_seconds * 1e3:.0f} ms")
+        _log(
+            f"{self.name}: captured {len(captured.graph.nodes)} nodes in {entry.capture_seconds * 1e3:.0f} ms, "
+            f"built in {entry.build_seconds * 1e3:.0f} ms"
+        )
         self.entries.setdefault(key, []).append(entry)
         return entry, [values for _, values in captured.hosts]
 

@@ -61,12 +61,21 @@ class _Call:
 
     __slots__ = ("entry", "execute", "inputs", "outputs", "scalars", "sizes")
 
-    def __init__(self, entry: Entry, inputs: list[Any], scalars: list[float], sizes: dict[str, int], execute: Callable[[], list[Any]]):
+    def __init__(
+        self,
+        entry: Entry,
+        inputs: list[Any],
+        scalars: list[float],
+        sizes: dict[str, int],
+        execute: Callable[[], list[Any]],
+    ):
         self.entry, self.inputs, self.scalars, self.sizes, self.execute = entry, inputs, scalars, sizes, execute
         self.outputs: list[Any] = []
 
 
-def run(entry: Entry, tensors: list[Any], inputs: list[Any], scalars: list[float], execute: Callable[[], list[Any]]) -> list[Any]:
+def run(
+    entry: Entry, tensors: list[Any], inputs: list[Any], scalars: list[float], execute: Callable[[], list[Any]]
+) -> list[Any]:
     """The outputs of the program, those that carry gradients attached to the tape."""
     backward = entry.captured.backward
     assert backward is not None

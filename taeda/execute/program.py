@@ -96,7 +96,8 @@ def _kernel(symbol: str, spec, target) -> int:
 
 
 def _host(host, target, table: dict[str, int]) -> dict[str, int]:
-    """Loads a host program. The addresses of this process's kernels are kept out of the cached code: they come in a table."""
+    """Loads a host program. The addresses of this process's kernels are kept out of the cached code: they come in a
+    table."""
     import ctypes
 
     def make() -> bytes:
@@ -113,7 +114,8 @@ def _host(host, target, table: dict[str, int]) -> dict[str, int]:
 
 
 def step_times(executable: Executable, inputs: list, scalars: list[float], repeat: int = 5) -> list[float]:
-    """Seconds of each step: the least of `repeat` runs. Runs the program for real: what it writes, it writes `repeat` times."""
+    """Seconds of each step: the least of `repeat` runs. Runs the program for real: what it writes, it writes `repeat`
+    times."""
     import ctypes
 
     timed = build_plan(executable.plan, executable.report, timed=True)

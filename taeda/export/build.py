@@ -53,8 +53,10 @@ def build(
 ) -> Exported:
     """Writes `module` into the folder `path` as `lib<name>.so`, `<name>.h`, `<name>.hpp` and the runtime's sources.
 
-    module          a module or a function of tensors; captured in its present mode (call `.eval()` first), without gradients
-    example_inputs  a tensor or a tuple of arguments; their sizes stay free in the library, except where the program needs a value
+    module          a module or a function of tensors; captured in its present mode (call `.eval()` first), without
+    gradients
+    example_inputs  a tensor or a tuple of arguments; their sizes stay free in the library, except where the program
+    needs a value
     name            a C identifier (default: from the class)
     weights         "embed": part of the library; "safetensors": in `<name>.safetensors` beside it
     target          "x86-64-v3", "x86-64-v4", "aarch64" (default: this machine's)
@@ -63,7 +65,12 @@ def build(
     """
     if weights not in ("embed", "safetensors"):
         raise ValueError(f"export.build(): weights must be 'embed' or 'safetensors', got {weights!r}")
-    name = _identifier(name or re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", type(module).__name__ if not hasattr(module, "__name__") else module.__name__).lower())
+    name = _identifier(
+        name
+        or re.sub(
+            r"(?<!^)(?=[A-Z][a-z])", "_", type(module).__name__ if not hasattr(module, "__name__") else module.__name__
+        ).lower()
+    )
     from ..codegen.target import named
     from ..execute.resolve import target_name
 
@@ -113,7 +120,10 @@ def _capture(module: Callable, example_inputs: Any, name: str) -> tuple[Captured
     with no_grad():
         captured = Session(module, tree, tensors, Reach(module), f"{name}_program").run(joint=False)
     if captured.hosts or captured.grads or any(s.kind == "grad" for s in captured.sources):
-        raise ExportError("export.build(): the function sets gradients or runs an optimizer; only forward computations can be exported")
+        raise ExportError(
+            "export.build(): the function sets gradients or runs an optimizer; only forward computations can "
+            "be exported"
+        )
     if captured.stores:
         raise ExportError("export.build(): the function puts new tensors into a module (assign with copy_() instead)")
     return captured, tensors
@@ -129,7 +139,9 @@ def _weights(module: Any, captured: Captured) -> list[tuple[str, Any, int]]:
     for k, s in enumerate(captured.sources):
         if s.kind == "tensor":
             t = s.tensor.detach()
-            found.append((names.get(id(s.tensor), f"constant{k}"), t.permute(s.order).contiguous() if t.dim() else t, k))
+            found.append(
+                (names.get(id(s.tensor), f"constant{k}"), t.permute(s.order).contiguous() if t.dim() else t, k)
+            )
     return found
 
 
@@ -143,7 +155,9 @@ def _logical_results(captured: Captured) -> list[TensorType]:
         assert isinstance(t, TensorType)
         if r.geometry is not None:
             sizes, strides, offset = r.geometry
-            base = g.add("view", "result", [base], [TensorType(t.dtype, sizes)], {"offset": offset, "strides": strides}).output
+            base = g.add(
+                "view", "result", [base], [TensorType(t.dtype, sizes)], {"offset": offset, "strides": strides}
+            ).output
         elif r.source >= 0:
             base = g.add("copy", "result", [base], [t], {"keep": True}).output
         if base in results:
@@ -156,7 +170,14 @@ def _logical_results(captured: Captured) -> list[TensorType]:
     return types  # type: ignore[return-value]
 
 
-def _interface(name: str, captured: Captured, arguments: list[Any], outputs: list[TensorType], stored: list[tuple[str, Any, int]], beside: bool) -> Interface:
+def _interface(
+    name: str,
+    captured: Captured,
+    arguments: list[Any],
+    outputs: list[TensorType],
+    stored: list[tuple[str, Any, int]],
+    beside: bool,
+) -> Interface:
     g = captured.graph
     inputs = []
     for k, s in enumerate(captured.sources):
@@ -179,8 +200,16 @@ def _interface(name: str, captured: Captured, arguments: list[Any], outputs: lis
     for slot in (*inputs, *outs):
         if slot.dtype in ("c64", "c128"):
             raise ExportError(f"export.build(): {slot.name} is complex; exports take real dtypes")
-    return Interface(name, tuple(inputs), tuple(outs), tuple(table), at, written, f"{name}.safetensors" if beside else None,
-                     safetensors_header(table, at) if beside else b"")  # fmt: skip
+    return Interface(
+        name,
+        tuple(inputs),
+        tuple(outs),
+        tuple(table),
+        at,
+        written,
+        f"{name}.safetensors" if beside else None,
+        safetensors_header(table, at) if beside else b"",
+    )
 
 
 def _write_weights(path: Path, interface: Interface, stored: list[tuple[str, Any, int]]) -> None:
@@ -192,8 +221,18 @@ def _write_weights(path: Path, interface: Interface, stored: list[tuple[str, Any
         out.write(b"\0" * (interface.weight_bytes - out.tell()))
 
 
-def _objects_and_link(plan: Any, facts: Any, name: str, n_weights: int, interface: Interface, tools: Toolchain, runtime: Path, work: Path, data: Path,
-                      library: Path) -> None:  # fmt: skip
+def _objects_and_link(
+    plan: Any,
+    facts: Any,
+    name: str,
+    n_weights: int,
+    interface: Interface,
+    tools: Toolchain,
+    runtime: Path,
+    work: Path,
+    data: Path,
+    library: Path,
+) -> None:
     from ..codegen.compile import compile_ir, compile_kernels
     from ..codegen.program import host_program
 

@@ -8,8 +8,18 @@ from dataclasses import dataclass
 
 from ..ir.types import DTYPES, SIZE
 
-C_TYPE = {"b1": "uint8_t", "u8": "uint8_t", "i8": "int8_t", "i16": "int16_t", "i32": "int32_t", "i64": "int64_t", "f16": "uint16_t", "bf16": "uint16_t",
-          "f32": "float", "f64": "double"}  # fmt: skip
+C_TYPE = {
+    "b1": "uint8_t",
+    "u8": "uint8_t",
+    "i8": "int8_t",
+    "i16": "int16_t",
+    "i32": "int32_t",
+    "i64": "int64_t",
+    "f16": "uint16_t",
+    "bf16": "uint16_t",
+    "f32": "float",
+    "f64": "double",
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ class Interface:
 def header(i: Interface) -> str:
     """The C header."""
     n, guard = i.name, f"{i.name.upper()}_H"
+    n_in, n_out = max(len(i.inputs), 1), max(len(i.outputs), 1)
     ins = "\n".join(f" *   inputs[{k}]  {s.comment()}" for k, s in enumerate(i.inputs))
     outs = "\n".join(f" *   outputs[{k}] {s.comment()}" for k, s in enumerate(i.outputs))
     weights = (
@@ -62,7 +73,7 @@ def header(i: Interface) -> str:
         if i.weights_file
         else f"The weights are part of the library; {n}_create takes NULL."
     )
-    return f"""/* {n}: a program exported by Taeda. Names stand for sizes that are free; one name is one size everywhere.
+    return f"""/* {n}: a program exported by Taeda. Names stand for sizes that are free: one name is one size.
 {ins}
 {outs}
  * {weights} Link with lib{n}.so. */
@@ -82,9 +93,9 @@ typedef struct {n}_model {n}_model;
 {n}_model *{n}_create(const char *weights_path);
 void {n}_destroy({n}_model *model); /* NULL allowed */
 /* Fills `outputs`; release each with {n}_free. Inputs are row-major (strides in bytes) and only read.
-   Returns 0, or an error code with the text in {n}_error: wrong dtypes, ranks and sizes are refused, nothing is read then.
+   Returns 0, or an error code with the text in {n}_error: wrong dtypes, ranks and sizes are refused.
    One model may be used by one thread at a time. */
-td_status {n}_run({n}_model *model, const td_tensor inputs[{max(len(i.inputs), 1)}], td_tensor outputs[{max(len(i.outputs), 1)}]);
+td_status {n}_run({n}_model *model, const td_tensor inputs[{n_in}], td_tensor outputs[{n_out}]);
 void {n}_free(td_tensor *tensor);
 const char *{n}_error(void);                        /* of the last failure on this thread */
 void {n}_seed({n}_model *model, uint64_t seed);     /* of its random numbers; 0 at the start */
@@ -101,7 +112,9 @@ def _bytes_literal(data: bytes) -> str:
     lines = []
     for k in range(0, len(data), 96):
         chunk = data[k : k + 96]
-        lines.append('"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in chunk) + '"')
+        lines.append(
+            '"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in chunk) + '"'
+        )
     return "\n    ".join(lines) or '""'
 
 
@@ -109,7 +122,10 @@ def source(i: Interface) -> str:
     """The C source of the entry points."""
     n = i.name
     table = "\n".join(
-        f"    {{{w.offset}, {DTYPES.index(w.dtype)}, {len(w.sizes)}, {{{', '.join(map(str, w.sizes)) or '0'}}}}}, /* {w.name} */" for w in i.weights
+        f"    "
+        f"{{{w.offset}, {DTYPES.index(w.dtype)}, {len(w.sizes)}, {{{', '.join(map(str, w.sizes)) or '0'}}}}}, "
+        f"/* {w.name} */"
+        for w in i.weights
     )
     if i.weights_file:
         where = f"""static const char expected_header[] =
@@ -192,7 +208,8 @@ void {n}_destroy({n}_model *model) {{
 }}
 
 td_status {n}_run({n}_model *model, const td_tensor *inputs, td_tensor *outputs) {{
-  if (!model || (!inputs && {len(i.inputs)}) || (!outputs && {len(i.outputs)})) return td_fail(TD_ERR_VALUE, "{n}_run: an argument is NULL");
+  if (!model || (!inputs && {len(i.inputs)}) || (!outputs && {len(i.outputs)}))
+    return td_fail(TD_ERR_VALUE, "{n}_run: an argument is NULL");
   td_ctx ctx = {{&model->rng, NULL, model->weights, NULL}};
   return {n}_program(&ctx, inputs, outputs);
 }}
@@ -230,13 +247,28 @@ def weights_assembly(name: str, file: str, written: bool) -> str:
 
 def safetensors_header(weights: Sequence[Weight], total: int) -> bytes:
     """Length and JSON of a safetensors file whose data part is the weights in order."""
-    names = {"b1": "BOOL", "u8": "U8", "i8": "I8", "i16": "I16", "i32": "I32", "i64": "I64", "f16": "F16", "bf16": "BF16", "f32": "F32", "f64": "F64"}
+    names = {
+        "b1": "BOOL",
+        "u8": "U8",
+        "i8": "I8",
+        "i16": "I16",
+        "i32": "I32",
+        "i64": "I64",
+        "f16": "F16",
+        "bf16": "BF16",
+        "f32": "F32",
+        "f64": "F64",
+    }
     entries: dict[str, object] = {}
     for w in weights:
         count = SIZE[w.dtype]
         for s in w.sizes:
             count *= s
-        entries[w.name] = {"dtype": names[w.dtype], "shape": list(w.sizes), "data_offsets": [w.offset, w.offset + count]}
+        entries[w.name] = {
+            "dtype": names[w.dtype],
+            "shape": list(w.sizes),
+            "data_offsets": [w.offset, w.offset + count],
+        }
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 64)
     return len(text).to_bytes(8, "little") + text

@@ -47,14 +47,25 @@ class Toolchain:
         script = out.with_suffix(".exports")
         script.write_text("{ global: " + " ".join(f"{name};" for name in exported) + " local: *; };\n")
         try:
-            self.run("-shared", *map(str, objects), "-o", str(out), f"-Wl,--version-script={script}", "-Wl,-z,noexecstack", "-lpthread", "-lm")
+            self.run(
+                "-shared",
+                *map(str, objects),
+                "-o",
+                str(out),
+                f"-Wl,--version-script={script}",
+                "-Wl,-z,noexecstack",
+                "-lpthread",
+                "-lm",
+            )
         finally:
             script.unlink(missing_ok=True)
 
 
 def find(target: str) -> Toolchain:
     """A compiler for `target`: $CC, the system's, or ziglang. Raises ExportError if there is none."""
-    native = _architecture(target) == {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
+    native = _architecture(target) == {"arm64": "aarch64", "AMD64": "x86_64"}.get(
+        platform.machine(), platform.machine()
+    )
     names = [os.environ["CC"]] if native and os.environ.get("CC") else []
     names += ["cc", "gcc", "clang"] if native else list(_CROSS.get(target, ()))
     for name in names:
@@ -65,7 +76,8 @@ def find(target: str) -> Toolchain:
     if importlib.util.find_spec("ziglang") is not None:
         return Toolchain((sys.executable, "-m", "ziglang", "cc", "-target", _ZIG[target]))
     raise ExportError(
-        f"export.build(): no C compiler for {target} was found to link the library with. Install gcc or clang, set CC, or run "
+        f"export.build(): no C compiler for {target} was found to link the library with. Install gcc or clang, "
+        f"set CC, or run "
         "`pip install ziglang` (it links for every target)."
     )
 
@@ -76,4 +88,6 @@ def runtime_folder() -> Path:
     for folder in (package / "_runtime", package.parent / "runtime"):
         if (folder / "include" / "taeda_rt.h").is_file() and (folder / "src").is_dir():
             return folder
-    raise ExportError("export.build(): the runtime's C sources are missing from this installation (expected in taeda/_runtime)")
+    raise ExportError(
+        "export.build(): the runtime's C sources are missing from this installation (expected in taeda/_runtime)"
+    )

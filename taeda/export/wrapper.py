@@ -83,7 +83,8 @@ template <class T> struct View {
   std::vector<std::int64_t> sizes;
   View(const T *d, std::vector<std::int64_t> s) : data(d), sizes(std::move(s)) {}
   View(span<const T> elements, std::vector<std::int64_t> s) : data(elements.data()), sizes(std::move(s)) {
-    if (elements.size() != detail::count(sizes)) throw Error(TD_ERR_SHAPE, "View: the number of elements does not fit the sizes");
+    if (elements.size() != detail::count(sizes))
+      throw Error(TD_ERR_SHAPE, "View: the number of elements does not fit the sizes");
   }
 };
 
@@ -121,7 +122,11 @@ def wrapper(i: Interface) -> str:
     result = results[0] if len(results) == 1 else f"std::tuple<{', '.join(results)}>" if results else "void"
     wrap = [f"{t}(out[{k}])" for k, t in enumerate(results)]
     give = f"return {wrap[0]};" if len(wrap) == 1 else f"return {result}({', '.join(wrap)});" if wrap else ""
-    comment = "\n".join(f"  ///   {s.comment()}" for s in i.inputs) + "\n  /// gives\n" + "\n".join(f"  ///   {s.comment()}" for s in i.outputs)
+    comment = (
+        "\n".join(f"  ///   {s.comment()}" for s in i.inputs)
+        + "\n  /// gives\n"
+        + "\n".join(f"  ///   {s.comment()}" for s in i.outputs)
+    )
     return f"""// {n}: C++17 wrapper of a program exported by Taeda. Include it and link with lib{n}.so.
 #pragma once
 #include "{n}.h"

@@ -7,6 +7,26 @@ from .types import BOOL, FLOAT, INT, ScalarType, TensorType, Type, tensor
 from .verify import VerifyError, verify
 
 __all__ = [
-    "BOOL", "FLOAT", "INT", "Block", "Graph", "Node", "ParseError", "Relation", "ScalarType", "Sym", "Symbol", "TensorType", "Type", "Value",
-    "VerifyError", "as_sym", "parse", "print_graph", "replace_uses", "symbol", "tensor", "verify",
-]  # fmt: skip
+    "BOOL",
+    "FLOAT",
+    "INT",
+    "Block",
+    "Graph",
+    "Node",
+    "ParseError",
+    "Relation",
+    "ScalarType",
+    "Sym",
+    "Symbol",
+    "TensorType",
+    "Type",
+    "Value",
+    "VerifyError",
+    "as_sym",
+    "parse",
+    "print_graph",
+    "replace_uses",
+    "symbol",
+    "tensor",
+    "verify",
+]

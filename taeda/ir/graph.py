@@ -42,8 +42,16 @@ class Node:
 
     __slots__ = ("attrs", "blocks", "inputs", "kind", "location", "op", "outputs")
 
-    def __init__(self, kind: str, op: str, inputs: Iterable[Value], types: Iterable[Type], attrs: dict | None = None, location=None,
-                 blocks: Iterable[Block] = ()):  # fmt: skip
+    def __init__(
+        self,
+        kind: str,
+        op: str,
+        inputs: Iterable[Value],
+        types: Iterable[Type],
+        attrs: dict | None = None,
+        location=None,
+        blocks: Iterable[Block] = (),
+    ):
         self.kind, self.op = kind, op
         self.inputs: list[Value] = list(inputs)
         self.attrs: dict = attrs or {}
@@ -115,7 +123,15 @@ class Graph:
         self.inputs.append(v)
         return v
 
-    def add(self, kind: str, op: str, inputs: Iterable[Value], types: Iterable[Type], attrs: dict | None = None, location=None) -> Node:
+    def add(
+        self,
+        kind: str,
+        op: str,
+        inputs: Iterable[Value],
+        types: Iterable[Type],
+        attrs: dict | None = None,
+        location=None,
+    ) -> Node:
         """Appends a node."""
         n = Node(kind, op, inputs, types, attrs, location)
         self.nodes.append(n)

@@ -1,6 +1,7 @@
 """Cuts a jointly captured forward and backward pass into two programs.
 
-Nodes before the cut are the forward program; the backward program reads tangents, and what the forward one saves for it.
+Nodes before the cut are the forward program; the backward program reads tangents, and what the forward one saves for
+it.
 Views, numbers and sizes are made again on the other side instead of being saved.
 """
 
@@ -117,7 +118,8 @@ class _Splitter:
         return self.backward.add_input(v.type, f"saved{len(self.saved)}")
 
     def _symbols(self) -> list[str]:
-        """Sources of the backward program's named sizes; those that are no input's size are carried by an empty tensor."""
+        """Sources of the backward program's named sizes; those that are no input's size are carried by an empty
+        tensor."""
         b, hints = self.backward, self.graph.hints()
         used: set[str] = set()
         for v in [*b.inputs, *(v for n in b.nodes for v in n.outputs)]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Mapping
-from typing import Union
+from typing import ClassVar, Union
 
 Number = Union[int, "Sym"]
 
@@ -44,7 +44,9 @@ class Sym:
     terms: tuple[tuple[Monomial, int], ...]
 
     def __init__(self, terms: Iterable[tuple[Monomial, int]]):
-        self.terms = tuple(sorted(((m, c) for m, c in terms if c), key=lambda t: (-len(t[0]), [(len(a.key), a.key) for a in t[0]])))
+        self.terms = tuple(
+            sorted(((m, c) for m, c in terms if c), key=lambda t: (-len(t[0]), [(len(a.key), a.key) for a in t[0]]))
+        )
         self._hash = hash(self.terms) if self.terms and self.terms[0][0] else hash(self.value or 0)
 
     # -- queries ---------------------------------------------------------------------------------------------------
@@ -219,7 +221,7 @@ def _divide(a: Sym, b: Sym) -> tuple[Sym, Sym]:
             break
         m, c = todo.terms[0]
         left = _remove(m, lead)
-        if left is None or c % factor and lead:
+        if left is None or (c % factor and lead):
             piece = Sym(((m, c),))
             todo, rest = todo - piece, rest + piece
             continue
@@ -302,7 +304,12 @@ def contiguous_strides(sizes: Iterable[Number]) -> tuple[Sym, ...]:
     return tuple(strides)
 
 
-_NUMERIC: dict[str, Callable[[int, int], int]] = {"floordiv": lambda a, b: a // b, "mod": lambda a, b: a % b, "max": max, "min": min}
+_NUMERIC: dict[str, Callable[[int, int], int]] = {
+    "floordiv": lambda a, b: a // b,
+    "mod": lambda a, b: a % b,
+    "max": max,
+    "min": min,
+}
 _SYMBOLIC: dict[str, Callable[[Sym, Sym], Sym]] = {"floordiv": floordiv, "mod": mod, "max": maximum, "min": minimum}
 
 
@@ -324,7 +331,12 @@ def parse(text: str) -> Sym:
                 return a - b
             if isinstance(node.op, ast.Mult):
                 return a * b
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _SYMBOLIC and len(node.args) == 2:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in _SYMBOLIC
+            and len(node.args) == 2
+        ):
             return _SYMBOLIC[node.func.id](*map(build, node.args))
         raise ValueError(f"not a symbolic size: {text!r}")
 
@@ -338,7 +350,7 @@ class Relation:
     """A condition on sizes: `a == b`, `a != b`, `a < b` or `a <= b`."""
 
     __slots__ = ("a", "b", "op")
-    NEGATED = {"==": "!=", "!=": "=="}
+    NEGATED: ClassVar[dict[str, str]] = {"==": "!=", "!=": "=="}
 
     def __init__(self, op: str, a: Number, b: Number):
         if op in (">", ">="):

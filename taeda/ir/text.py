@@ -58,8 +58,7 @@ def print_graph(graph: Graph) -> str:
         return "%" + names[v]
 
     lines = [f"graph {graph.name}({', '.join(f'{name(v)}: {v.type}' for v in graph.inputs)}) {{"]
-    for s in graph.symbols.values():
-        lines.append(f"  size {s.name} = {name(graph.inputs[s.input])} {s.dim} hint {s.hint}")
+    lines += [f"  size {s.name} = {name(graph.inputs[s.input])} {s.dim} hint {s.hint}" for s in graph.symbols.values()]
     lines += [f"  guard {g}" for g in graph.guards]
 
     def body(block: Block, indent: str) -> None:
@@ -67,13 +66,19 @@ def print_graph(graph: Graph) -> str:
             outs = ", ".join(f"{name(v)}: {v.type}" for v in n.outputs)
             attrs = ", ".join(f"{k}={_attribute(a)}" for k, a in n.attrs.items())
             where = f" at {_attribute(n.location[0])}:{n.location[1]}" if n.location else ""
-            lines.append(f"{indent}{outs}{' = ' if outs else ''}{n.kind} {n.op}({', '.join(map(name, n.inputs))}) {{{attrs}}}{where}")
+            lines.append(
+                f"{indent}{outs}{' = ' if outs else ''}{n.kind} {n.op}({', '.join(map(name, n.inputs))}) "
+                f"{{{attrs}}}{where}"
+            )
             for b in n.blocks:
                 lines.append(f"{indent}block ({', '.join(f'{name(v)}: {v.type}' for v in b.params)}) {{")
                 body(b, indent + "  ")
                 lines.append(f"{indent}}}")
         writes = graph.writes if block is graph.block else []
-        texts = [name(v) + (f" -> {writes[k]}" if k < len(writes) and writes[k] is not None else "") for k, v in enumerate(block.returns)]
+        texts = [
+            name(v) + (f" -> {writes[k]}" if k < len(writes) and writes[k] is not None else "")
+            for k, v in enumerate(block.returns)
+        ]
         lines.append(f"{indent}return {', '.join(texts)}".rstrip())
 
     body(graph.block, "  ")
@@ -82,7 +87,9 @@ def print_graph(graph: Graph) -> str:
 
 
 # -- parsing -----------------------------------------------------------------------------------------------------------
-_TOKEN = re.compile(r'\s*(?:(->)|(%[\w.]+)|("(?:[^"\\]|\\.)*")|(<[^<>]*>)|(-?0x[0-9a-fA-F.]+p[+-]?\d+|-?inf|nan|-?\d+)|([\w.]+)|(.))')
+_TOKEN = re.compile(
+    r'\s*(?:(->)|(%[\w.]+)|("(?:[^"\\]|\\.)*")|(<[^<>]*>)|(-?0x[0-9a-fA-F.]+p[+-]?\d+|-?inf|nan|-?\d+)|([\w.]+)|(.))'
+)
 
 
 class _Line:
@@ -226,7 +233,9 @@ def parse(text: str) -> Graph:
                 graph.symbols[symbol] = Symbol(symbol, where, dim, line.integer())
             elif line.accept("guard"):
                 rest = " ".join(line.tokens[line.at :])
-                graph.guards.append(S.parse_relation(rest.replace("= =", "==").replace("! =", "!=").replace("< =", "<=")))
+                graph.guards.append(
+                    S.parse_relation(rest.replace("= =", "==").replace("! =", "!=").replace("< =", "<="))
+                )
             elif line.accept("block"):
                 inner = Block()
                 params(line, inner)

@@ -9,12 +9,26 @@ from .sym import Sym
 
 #: Storage dtype codes, in the order of td_dtype.
 DTYPES = ("b1", "u8", "i8", "i16", "i32", "i64", "f16", "bf16", "f32", "f64", "c64", "c128")
-SIZE = {"b1": 1, "u8": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "f16": 2, "bf16": 2, "f32": 4, "f64": 8, "c64": 8, "c128": 16}
+SIZE = {
+    "b1": 1,
+    "u8": 1,
+    "i8": 1,
+    "i16": 2,
+    "i32": 4,
+    "i64": 8,
+    "f16": 2,
+    "bf16": 2,
+    "f32": 4,
+    "f64": 8,
+    "c64": 8,
+    "c128": 16,
+}
 
 
 @dataclass(frozen=True)
 class TensorType:
-    """Elements of `dtype` in the sizes given. A tensor value is a pure value: its elements in logical (row-major) order. Where
+    """Elements of `dtype` in the sizes given. A tensor value is a pure value: its elements in logical (row-major)
+    order. Where
     the elements lie in memory is decided when the program is planned."""
 
     dtype: str

@@ -77,7 +77,11 @@ def verify(graph: Graph) -> None:
                 raise fail(n, "unknown kind")
             low, high, outs, attrs = shape
             if len(n.inputs) < low or (high is not None and len(n.inputs) > high):
-                raise fail(n, f"takes {low}{'' if high == low else ' or more' if high is None else f' to {high}'} inputs, got {len(n.inputs)}")
+                raise fail(
+                    n,
+                    f"takes {low}{'' if high == low else ' or more' if high is None else f' to {high}'} "
+                    f"inputs, got {len(n.inputs)}",
+                )
             if outs is not None and len(n.outputs) != outs:
                 raise fail(n, f"has {outs} outputs, got {len(n.outputs)}")
             missing = [a for a in attrs if a not in n.attrs]
@@ -123,7 +127,8 @@ def verify(graph: Graph) -> None:
     check_block(graph.block)
 
 
-# -- rules of single kinds: each returns what is wrong, or None ----------------------------------------------------------
+# -- rules of single kinds: each returns what is wrong, or None
+# ----------------------------------------------------------
 def _tensor(v: Value) -> TensorType:
     if not isinstance(v.type, TensorType):
         raise VerifyError(f"a tensor is needed where {v!r} is given")
@@ -172,7 +177,7 @@ def _map(n: Node) -> str | None:
 def _reduce(n: Node) -> str | None:
     t, out = _tensor(n.inputs[0]), _tensor(n.outputs[0])
     begin, count = n.attrs["begin"], n.attrs["count"]
-    if not (0 <= begin and 0 <= count and begin + count <= t.ndim):
+    if not (begin >= 0 and count >= 0 and begin + count <= t.ndim):
         return f"dimensions {begin}..{begin + count} of {t}"
     kept = t.sizes[:begin] + t.sizes[begin + count :]
     return None if out.sizes == kept else f"the result must have sizes {list(kept)}, got {out}"
@@ -200,6 +205,14 @@ def _scalar(t: ScalarType) -> Callable[[Node], str | None]:
 
 
 _RULES: dict[str, Callable[[Node], str | None]] = {
-    "view": _view, "update": _update, "map": _map, "generate": _map, "rows": _map, "reduce": _reduce, "contract": _contract,
-    "size": _scalar(INT), "host": _scalar(FLOAT), "rng": _scalar(INT),
-}  # fmt: skip
+    "view": _view,
+    "update": _update,
+    "map": _map,
+    "generate": _map,
+    "rows": _map,
+    "reduce": _reduce,
+    "contract": _contract,
+    "size": _scalar(INT),
+    "host": _scalar(FLOAT),
+    "rng": _scalar(INT),
+}

@@ -11,7 +11,18 @@ from ..capture import CaptureError
 from ..execute.compiled import CompiledFunction
 from .traced import Traced, load, save, trace
 
-__all__ = ["CaptureError", "CompiledFunction", "Report", "Traced", "compile", "explain", "function", "load", "save", "trace"]
+__all__ = [
+    "CaptureError",
+    "CompiledFunction",
+    "Report",
+    "Traced",
+    "compile",
+    "explain",
+    "function",
+    "load",
+    "save",
+    "trace",
+]
 
 
 class CompiledModule:

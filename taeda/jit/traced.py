@@ -45,7 +45,10 @@ class Traced:
             if source.kind == "argument":
                 t = tensors[source.index]
                 if t.dtype.code != value.type.dtype or t.dim() != value.type.ndim:  # type: ignore[union-attr]
-                    raise RuntimeError(f"traced function: argument {source.index} must be {value.type}, got {t.dtype} of shape {list(t.shape)}")
+                    raise RuntimeError(
+                        f"traced function: argument {source.index} must be {value.type}, got {t.dtype} of "
+                        f"shape {list(t.shape)}"
+                    )
         why = self._entry.misfit(tensors)
         if why is not None:
             raise RuntimeError(f"traced function: {why}")
@@ -69,17 +72,27 @@ def save(traced: Traced, path: Any) -> None:
 
     c = traced._captured
     if c.grads or c.stores or c.hosts:
-        raise RuntimeError("save(): only functions without side effects on gradients, modules and optimizers can be saved")
+        raise RuntimeError(
+            "save(): only functions without side effects on gradients, modules and optimizers can be saved"
+        )
     tensors = {f"t{k}": s.tensor.detach() for k, s in enumerate(c.sources) if s.kind == "tensor"}
 
     def returned(r: Returned) -> Any:
-        g = None if r.geometry is None else [[str(s) for s in r.geometry[0]], [str(s) for s in r.geometry[1]], str(r.geometry[2])]
+        g = (
+            None
+            if r.geometry is None
+            else [[str(s) for s in r.geometry[0]], [str(s) for s in r.geometry[1]], str(r.geometry[2])]
+        )
         return [r.value, r.source, g]
 
     meta = {
-        "format": "taeda traced 1", "graph": traced.code, "n": traced._n, "sources": [[s.kind, s.index, list(s.order)] for s in c.sources],
-        "results": [returned(r) for r in c.results], "tree": _tree_text(c.tree),
-    }  # fmt: skip
+        "format": "taeda traced 1",
+        "graph": traced.code,
+        "n": traced._n,
+        "sources": [[s.kind, s.index, list(s.order)] for s in c.sources],
+        "results": [returned(r) for r in c.results],
+        "tree": _tree_text(c.tree),
+    }
     folder = pathlib.Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(tensors, folder / "tensors.safetensors")
@@ -99,7 +112,10 @@ def load(path: Any) -> Traced:
     except (ValueError, KeyError, AttributeError) as e:
         raise RuntimeError(f"load(): {folder} is not a saved traced function: {e}") from None
     tensors = load_tensors(folder / "tensors.safetensors")
-    sources = [Source(kind, index, tensors.get(f"t{k}"), tuple(order)) for k, (kind, index, order) in enumerate(meta["sources"])]
+    sources = [
+        Source(kind, index, tensors.get(f"t{k}"), tuple(order))
+        for k, (kind, index, order) in enumerate(meta["sources"])
+    ]
 
     def returned(item: Any) -> Returned:
         value, source, g = item

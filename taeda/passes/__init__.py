@@ -1,4 +1,4 @@
-"""From a captured graph to a plan: clean-up, fusion, lowering, memory plan. Pure Python; imports nothing of the core."""
+"""From a captured graph to a plan: clean-up, fusion, lowering, memory plan. Imports nothing of the core."""
 
 from .pipeline import GRAPH_PASSES, Report, run_passes
 from .plan import Plan

@@ -11,7 +11,7 @@ _EFFECTS = frozenset(("rng",))
 
 
 def dead_code(graph: Graph) -> int:
-    """Removes nodes whose values nobody reads. Counters of the generator are taken in any case: eager takes them too."""
+    """Removes nodes whose values nobody reads. Counters of the generator are taken in any case, as in eager code."""
     live = set(graph.returns)
     kept: list[Node] = []
     for n in reversed(graph.nodes):
@@ -27,7 +27,13 @@ def _key(n: Node):
     def plain(a):
         return tuple(map(plain, a)) if isinstance(a, (tuple, list)) else (type(a).__name__, str(a))
 
-    return n.kind, n.op, tuple(map(id, n.inputs)), tuple(sorted((k, plain(a)) for k, a in n.attrs.items())), tuple(str(v.type) for v in n.outputs)
+    return (
+        n.kind,
+        n.op,
+        tuple(map(id, n.inputs)),
+        tuple(sorted((k, plain(a)) for k, a in n.attrs.items())),
+        tuple(str(v.type) for v in n.outputs),
+    )
 
 
 def common_values(graph: Graph) -> int:
@@ -62,7 +68,12 @@ def simplify(graph: Graph) -> int:
             if is_identity(n):
                 mapping[n.output] = n.inputs[0]
                 continue
-        elif n.kind == "copy" and n.inputs[0].type == n.outputs[0].type and not is_view(n.inputs[0]) and not n.attrs.get("keep"):
+        elif (
+            n.kind == "copy"
+            and n.inputs[0].type == n.outputs[0].type
+            and not is_view(n.inputs[0])
+            and not n.attrs.get("keep")
+        ):
             mapping[n.output] = n.inputs[0]
             continue
         elif n.kind == "copy":
@@ -109,10 +120,15 @@ def materialise_views(graph: Graph) -> int:
 
 #: Casts to these dtypes keep every value of the source.
 _EXACT = {
-    "b1": ("u8", "i8", "i16", "i32", "i64", "f16", "bf16", "f32", "f64"), "u8": ("i16", "i32", "i64", "f16", "f32", "f64"),
-    "i8": ("i16", "i32", "i64", "f16", "bf16", "f32", "f64"), "i16": ("i32", "i64", "f32", "f64"), "i32": ("i64", "f64"),
-    "f16": ("f32", "f64"), "bf16": ("f32", "f64"), "f32": ("f64",),
-}  # fmt: skip
+    "b1": ("u8", "i8", "i16", "i32", "i64", "f16", "bf16", "f32", "f64"),
+    "u8": ("i16", "i32", "i64", "f16", "f32", "f64"),
+    "i8": ("i16", "i32", "i64", "f16", "bf16", "f32", "f64"),
+    "i16": ("i32", "i64", "f32", "f64"),
+    "i32": ("i64", "f64"),
+    "f16": ("f32", "f64"),
+    "bf16": ("f32", "f64"),
+    "f32": ("f64",),
+}
 
 
 def _cast_chain(n: Node) -> int:
@@ -155,5 +171,3 @@ def fold_sizes(graph: Graph) -> int:
             n.kind, n.op, n.attrs = "const", "number", {"value": n.attrs["expr"].value}
             changed += 1
     return changed
-
-

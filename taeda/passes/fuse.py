@@ -17,7 +17,8 @@ from .views import Place, broadcast_strides, locate, same_strides
 
 #: Operands of one kernel: beyond this, loads and stores no longer fit in registers and address units.
 MAX_OPERANDS = 40
-#: A reduction over fewer rows than this, each longer than LONG_ROW, is cut along the row for threads; then the kernel may only reduce.
+#: A reduction over fewer rows than this, each longer than LONG_ROW, is cut along the row for threads; then the kernel
+#: may only reduce.
 FEW_ROWS, LONG_ROW = 8, 16384
 
 #: Kinds that do one thing per element.
@@ -89,7 +90,7 @@ class Fuser:
             else:
                 self._new("opaque", (), n)
         groups = [g for g in self.alive if g is not None]
-        self._epilogues([g for g in groups])
+        self._epilogues(groups)
         return self._ordered([g for g in self.alive if g is not None])
 
     def _producers(self, n: Node) -> list[Node]:
@@ -135,7 +136,7 @@ class Fuser:
                     h.mask |= g.mask
 
     def _operands(self, n: Node) -> set[tuple]:
-        found = set()
+        found: set[tuple] = set()
         for v in n.inputs:
             if isinstance(v.type, TensorType):
                 p = locate(v)
@@ -172,7 +173,11 @@ class Fuser:
         mine = {o for o in self._operands(n) if len(o) > 1}
         if not mine or n.kind == "generate":
             return []
-        return [g for g in reversed(self.groups[-24:]) if self.alive[g.number] is g and g.form == "row" and g.space == space and g.operands & mine]
+        return [
+            g
+            for g in reversed(self.groups[-24:])
+            if self.alive[g.number] is g and g.form == "row" and g.space == space and g.operands & mine
+        ]
 
     def _fits(self, g: Group, n: Node, space: tuple[Sym, ...], nred: int) -> bool:
         if g.nred and nred and g.nred != nred:
@@ -230,7 +235,11 @@ class Fuser:
             return is_row and same_strides(strides[: len(outer)], S.contiguous_strides(outer), outer)
         if is_row:
             want = S.contiguous_strides(outer) + (S.ZERO,) * run
-            if place.root.node is not None and place.root.node.kind not in ("reduce", "rows") and not self._behind_reduction(g, place.root.node):
+            if (
+                place.root.node is not None
+                and place.root.node.kind not in ("reduce", "rows")
+                and not self._behind_reduction(g, place.root.node)
+            ):
                 return False
             return same_strides(strides, want, space)
         return root.sizes == g.space and same_strides(strides, root.strides(), space)
@@ -353,9 +362,18 @@ class Fuser:
     def _place_column(self, n: Node) -> None:
         space, begin, count = space_of(n), n.attrs["begin"], n.attrs["count"]
         for g in reversed(self.groups[-16:]):
-            if self.alive[g.number] is not g or g.form != "col" or g.space != space or (g.begin, g.nred) != (begin, count):
+            if (
+                self.alive[g.number] is not g
+                or g.form != "col"
+                or g.space != space
+                or (g.begin, g.nred) != (begin, count)
+            ):
                 continue
-            if self._depends(n) >> g.number & 1 or len(g.operands | self._operands(n)) > 16 or str(n.op).startswith("arg"):
+            if (
+                self._depends(n) >> g.number & 1
+                or len(g.operands | self._operands(n)) > 16
+                or str(n.op).startswith("arg")
+            ):
                 continue
             self._add(g, n)
             return
@@ -381,7 +399,12 @@ class Fuser:
                 continue
             if any(m.kind == "generate" or self._uses_index(m) for m in e.nodes) or len(e.operands) > 8:
                 continue
-            if any(locate(x).root is v and locate(x) != locate(v) for m in e.nodes for x in m.inputs if isinstance(x.type, TensorType)):
+            if any(
+                locate(x).root is v and locate(x) != locate(v)
+                for m in e.nodes
+                for x in m.inputs
+                if isinstance(x.type, TensorType)
+            ):
                 continue
             if e.mask & ~g.mask & ~(1 << g.number) and self._path_outside(g, e):
                 continue

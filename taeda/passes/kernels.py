@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 from ..codegen.spec import KernelSpec
 from ..ir.graph import Node, Value
@@ -60,11 +61,17 @@ def formulas(n: Node, operands: list[E.Expr]) -> list[E.Expr]:
     return list(E.substitute(tuple(e for _, e in found), mapping))
 
 
-def build(nodes: list[Node], stored: list[Value], operand: Callable[[Value, str], E.Expr | int], form: str,
-          inlined: set[Node] = frozenset(), given: dict[Value, E.Expr] | None = None) -> tuple[list[tuple[str, E.Expr]], dict[Value, E.Expr]]:  # type: ignore[assignment]  # fmt: skip
+def build(
+    nodes: list[Node],
+    stored: list[Value],
+    operand: Callable[[Value, str], E.Expr | int],
+    inlined: AbstractSet[Node] = frozenset(),
+    given: dict[Value, E.Expr] | None = None,
+) -> tuple[list[tuple[str, E.Expr]], dict[Value, E.Expr]]:
     """Expressions of the `stored` values of a group.
 
-    operand(value, code) gives the expression of a value that comes from outside; values of members are passed on rounded to
+    operand(value, code) gives the expression of a value that comes from outside; values of members are passed on
+    rounded to
     their storage dtype, as a store and a load would round them.
     """
     values: dict[Value, E.Expr] = dict(given or {})

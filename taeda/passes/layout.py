@@ -19,7 +19,13 @@ def contraction_layout(graph: Graph) -> int:
         if view is None or view.kind != "view" or view.output in returned or len(users[view.output]) != 1:
             continue
         source = view.inputs[0]
-        if source.node is None or source.node.kind != "contract" or len(source.node.inputs) > 2 or source in returned or len(users[source]) != 1:
+        if (
+            source.node is None
+            or source.node.kind != "contract"
+            or len(source.node.inputs) > 2
+            or source in returned
+            or len(users[source]) != 1
+        ):
             continue
         order = _permutation(view)
         if order is None:
@@ -36,7 +42,8 @@ def contraction_layout(graph: Graph) -> int:
 
 
 def _permutation(view: Node) -> list[int] | None:
-    """Which dimension of the input each dimension of a view is, where the view reorders dimensions and does nothing else."""
+    """Which dimension of the input each dimension of a view is, where the view reorders dimensions and does nothing
+    else."""
     source, out = view.inputs[0].type, view.outputs[0].type
     assert isinstance(source, TensorType) and isinstance(out, TensorType)
     if source.ndim != out.ndim or view.attrs["offset"] != 0:

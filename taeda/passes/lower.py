@@ -10,7 +10,20 @@ from ..ir.types import TensorType
 from ..ops import expr as E
 from . import kernels
 from .fuse import Group, space_of
-from .plan import Access, Buffer, ContractStep, CopyStep, IndexStep, KernelStep, Operand, Plan, RngStep, Scalar, SortStep, Step
+from .plan import (
+    Access,
+    Buffer,
+    ContractStep,
+    CopyStep,
+    IndexStep,
+    KernelStep,
+    Operand,
+    Plan,
+    RngStep,
+    Scalar,
+    SortStep,
+    Step,
+)
 from .views import broadcast_strides, is_view, locate
 
 
@@ -46,7 +59,15 @@ class Lowering:
             else:
                 self._kernel(g)
         outputs = [self._returned(v) for v in self.graph.returns]
-        plan = Plan(self.graph.name, self.inputs, outputs, self.steps, list(self.buffers.values()), dict(self.graph.symbols), list(self.graph.guards))
+        plan = Plan(
+            self.graph.name,
+            self.inputs,
+            outputs,
+            self.steps,
+            list(self.buffers.values()),
+            dict(self.graph.symbols),
+            list(self.graph.guards),
+        )
         return plan
 
     # -- buffers -----------------------------------------------------------------------------------------------------
@@ -110,7 +131,8 @@ class Lowering:
             n = g.nodes[0]
             self.steps.append(CopyStep([n], self.plain(n.output), self.plain(n.inputs[0]), tensor_type(n.output).sizes))
             return
-        # Column kernels and rows that span nothing else keep the space as it is; td_rows needs at least one reduced dimension.
+        # Column kernels and rows that span nothing else keep the space as it is; td_rows needs at least one
+        # reduced dimension.
         operands: list[Operand] = []
         codes: list[str] = []
         numbers: dict[tuple, int] = {}
@@ -136,14 +158,16 @@ class Lowering:
         for n in g.nodes:
             current[0] = g.space if g.form == "col" else space_of(n)
             mine = list(n.outputs)
-            pairs, values = kernels.build([n], mine, operand, g.form, self.inlined, values)
+            pairs, values = kernels.build([n], mine, operand, self.inlined, values)
             raw.update(zip(mine, pairs))
         outputs = [raw[v] for v in stored]
         places: list[Access] = [self._stored_access(g, v) for v in stored]
         per_row: set[int] = set()
         if g.form == "row" and g.nred:
             outer = len(g.space) - g.nred
-            per_row = {j for j, x in enumerate(operands) if isinstance(x, Scalar) or all(s == 0 for s in x.strides[outer:])}
+            per_row = {
+                j for j, x in enumerate(operands) if isinstance(x, Scalar) or all(s == 0 for s in x.strides[outer:])
+            }
         spec = kernels.make_spec(codes, outputs, g.form, per_row)
         spread = self._row_values(g, spec, stored, places)
         driver = "cols" if g.form == "col" else "rows" if g.nred else "map"
@@ -151,7 +175,8 @@ class Lowering:
         self.steps += spread
 
     def _row_values(self, g: Group, spec: KernelSpec, stored: list[Value], places: list[Access]) -> list[Step]:
-        """A full-sized value that is the same along each row (a broadcast reduction) leaves the kernel once a row and is spread by a
+        """A full-sized value that is the same along each row (a broadcast reduction) leaves the kernel once a row and
+        is spread by a
         copy: kernels store such values once."""
         steps: list[Step] = []
         outer = len(g.space) - g.nred
@@ -159,7 +184,12 @@ class Lowering:
             return steps
         for k, v in enumerate(stored):
             t = tensor_type(v)
-            if t.sizes != g.space or v.node is None or v.node.kind == "reduce" or not is_per_row(spec, spec.outputs[k][1]):
+            if (
+                t.sizes != g.space
+                or v.node is None
+                or v.node.kind == "reduce"
+                or not is_per_row(spec, spec.outputs[k][1])
+            ):
                 continue
             once = Value(TensorType(t.dtype, g.space[:outer]))
             b = self.buffer(once)
@@ -190,7 +220,8 @@ class Lowering:
         outer = len(g.space) - g.nred
         return Access(b, S.ZERO, t.strides()[:outer] + (S.ZERO,) * g.nred)
 
-    # -- nodes with drivers of their own ---------------------------------------------------------------------------------
+    # -- nodes with drivers of their own
+    # ---------------------------------------------------------------------------------
     def _opaque(self, g: Group) -> None:
         (n,) = g.nodes
         if n.kind == "rng":
@@ -220,7 +251,9 @@ class Lowering:
         for v in n.inputs:
             t = tensor_type(v)
             if t.numel() != 0:
-                self.steps.append(CopyStep([n], Access(out.buffer, at * out.strides[dim], out.strides), self.plain(v), t.sizes))
+                self.steps.append(
+                    CopyStep([n], Access(out.buffer, at * out.strides[dim], out.strides), self.plain(v), t.sizes)
+                )
             at = at + t.sizes[dim]
 
     def _scan(self, n: Node, g: Group) -> None:
@@ -228,15 +261,26 @@ class Lowering:
 
         source, out = tensor_type(n.inputs[0]), tensor_type(n.output)
         spec = lookup(n.op).scan_spec(source.dtype, out.dtype)
-        self.steps.append(KernelStep([n], "scan", spec, out.sizes, [self.plain(n.output)], [self.plain(n.inputs[0])], begin=n.attrs["dim"]))
+        self.steps.append(
+            KernelStep(
+                [n], "scan", spec, out.sizes, [self.plain(n.output)], [self.plain(n.inputs[0])], begin=n.attrs["dim"]
+            )
+        )
 
     def _sort(self, n: Node, g: Group) -> None:
         src = n.inputs[0]
         k = n.attrs["k"]
         self.steps.append(
-            SortStep([n], self.plain(n.outputs[0]), self.plain(n.outputs[1]), self.plain(src), tensor_type(src).sizes, n.attrs["descending"],
-                     None if k is None else S.as_sym(k))
-        )  # fmt: skip
+            SortStep(
+                [n],
+                self.plain(n.outputs[0]),
+                self.plain(n.outputs[1]),
+                self.plain(src),
+                tensor_type(src).sizes,
+                n.attrs["descending"],
+                None if k is None else S.as_sym(k),
+            )
+        )
 
     def _contract(self, n: Node, g: Group) -> None:
         la, lb, lc = n.attrs["a"], n.attrs["b"], n.attrs["c"]
@@ -248,7 +292,16 @@ class Lowering:
             "n": "".join(c for c in lc if c in lb and c not in la),
             "k": "".join(c for c in la if c not in lc),
         }
-        step = ContractStep([n], tensor_type(n.output).dtype, self.plain(n.output), self.plain(a), self.plain(b), groups, (la, lb, lc), sizes)
+        step = ContractStep(
+            [n],
+            tensor_type(n.output).dtype,
+            self.plain(n.output),
+            self.plain(a),
+            self.plain(b),
+            groups,
+            (la, lb, lc),
+            sizes,
+        )
         order = [lc.index(c) for c in groups["batch"] + groups["m"] + groups["n"]]
         nodes = list(g.epilogue.nodes) if g.epilogue else []
         bias = n.inputs[2] if len(n.inputs) > 2 else None
@@ -284,7 +337,7 @@ class Lowering:
         result = n.output
         if nodes:
             (result,) = self._stored([n, *nodes])
-            pairs, _ = kernels.build(nodes, [result], operand, "row", self.inlined, {n.output: value})
+            pairs, _ = kernels.build(nodes, [result], operand, self.inlined, {n.output: value})
             raw = pairs[0][1]
         step.nodes = [n, *nodes]
         step.c = self.plain(result)
@@ -327,11 +380,20 @@ class Lowering:
                 if form == "along":
                     return self.access(v, space)
                 p = locate(v)
-                return Access(self.buffer(p.root), p.offset, tuple(p.strides[0] if k == d else S.ZERO for k in range(len(space))))
+                return Access(
+                    self.buffer(p.root), p.offset, tuple(p.strides[0] if k == d else S.ZERO for k in range(len(space)))
+                )
 
         source = self.access(moved, tuple(space)) if form == "index" else self._leading(moved)
-        found = [(index_access(v), tensor_type(v).dtype, place.sizes[d], place.strides[d], d) for v, d in zip(indices, dims, strict=True)]
-        self.steps.append(IndexStep([n], mode, source, Access(self.buffer(place.root), place.offset, tuple(strides)), found, tuple(space)))
+        found = [
+            (index_access(v), tensor_type(v).dtype, place.sizes[d], place.strides[d], d)
+            for v, d in zip(indices, dims, strict=True)
+        ]
+        self.steps.append(
+            IndexStep(
+                [n], mode, source, Access(self.buffer(place.root), place.offset, tuple(strides)), found, tuple(space)
+            )
+        )
 
     def _leading(self, v: Value) -> Access:
         """The corner of `v` that an iteration space of smaller sizes covers."""

@@ -49,15 +49,27 @@ def _outputs(plan: Plan, graph: Graph) -> None:
 
 
 def _drop_base_copies(plan: Plan) -> None:
-    """`update` and `scatter` first copy their base. Where the base dies there, the result takes over its memory instead."""
+    """`update` and `scatter` first copy their base. Where the base dies there, the result takes over its memory
+    instead."""
     lives = _lives(plan)
     kept: list[Step] = []
     for k, step in enumerate(plan.steps):
         if isinstance(step, CopyStep) and step.nodes[0].kind in ("update", "scatter") and step.dst.offset == 0:
             src, dst = step.src.buffer, step.dst.buffer
-            whole = step.src.offset == 0 and same_strides(step.src.strides, step.dst.strides, step.sizes) and src.sizes == dst.sizes
+            whole = (
+                step.src.offset == 0
+                and same_strides(step.src.strides, step.dst.strides, step.sizes)
+                and src.sizes == dst.sizes
+            )
             first_copy = lives[dst][0] == k
-            if whole and first_copy and src.kind == "temp" and src.of is None and lives[src][1] == k and lives[src][0] >= 0:
+            if (
+                whole
+                and first_copy
+                and src.kind == "temp"
+                and src.of is None
+                and lives[src][1] == k
+                and lives[src][0] >= 0
+            ):
                 src.of, src.kind = dst, "alias"
                 lives[dst] = (lives[src][0], lives[dst][1])
                 continue
@@ -86,7 +98,12 @@ def _write_backs(plan: Plan, graph: Graph) -> None:
         b, home = plan.outputs[k], plan.inputs[target]
         if b is home:
             continue
-        if b.kind == "temp" and b.of is None and plan.outputs.count(b) == 1 and _safe_in(plan, chains[b], chains[home], lives, reads, writes):
+        if (
+            b.kind == "temp"
+            and b.of is None
+            and plan.outputs.count(b) == 1
+            and _safe_in(plan, chains[b], chains[home], lives, reads, writes)
+        ):
             b.of, b.kind = home, "alias"
             chains[home] |= chains.pop(b)
         else:
@@ -106,8 +123,11 @@ def _whole_copy(dst: Buffer, src: Buffer) -> CopyStep:
     return CopyStep([n] if n else [], Access(dst, S.ZERO, strides), Access(src, S.ZERO, strides), src.sizes)
 
 
-def _safe_in(plan: Plan, mine: set[Buffer], theirs: set[Buffer], lives, reads: list[set[Buffer]], writes: list[set[Buffer]]) -> bool:
-    """True if the buffers `mine` may lie where `theirs` do: later steps do not read theirs, and the writing step reads it in step."""
+def _safe_in(
+    plan: Plan, mine: set[Buffer], theirs: set[Buffer], lives, reads: list[set[Buffer]], writes: list[set[Buffer]]
+) -> bool:
+    """True if the buffers `mine` may lie where `theirs` do: later steps do not read theirs, and the writing step
+    reads it in step."""
     start = min((lives[x][0] for x in mine if x in lives), default=-1)
     if start < 0:
         return False
@@ -197,5 +217,3 @@ def _slots(plan: Plan, graph: Graph) -> None:
         for s in sizes[1:]:
             total = S.maximum(total, s)
         plan.slots.append(total)
-
-

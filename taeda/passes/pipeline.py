@@ -46,7 +46,8 @@ class Report:
 
 
 def run_passes(graph: Graph, check: bool | None = None) -> tuple[Plan, Report]:
-    """Optimises `graph` in place and lowers it. check: run the verifier between passes (default: if TAEDA_VERIFY is set)."""
+    """Optimises `graph` in place and lowers it. check: run the verifier between passes (default: if TAEDA_VERIFY is
+    set)."""
     if check is None:
         check = bool(os.environ.get("TAEDA_VERIFY"))
     report = Report()

@@ -1,6 +1,7 @@
 """What a graph is lowered to: buffers, and steps over them in order.
 
-A step reads and writes memory through `Access`: a buffer, an offset and one stride per iteration dimension, in elements and
+A step reads and writes memory through `Access`: a buffer, an offset and one stride per iteration dimension, in
+elements and
 possibly symbolic. The plan is independent of the target; `taeda.codegen.program` turns it into a host program.
 """
 
@@ -18,7 +19,8 @@ from ..ir.types import SIZE
 class Buffer:
     """Memory of one materialised tensor value, row-major.
 
-    kind: "input" (number `index` of the program), "output" (number `index`; fresh memory), "temp" (in the arena) or "alias"
+    kind: "input" (number `index` of the program), "output" (number `index`; fresh memory), "temp" (in the arena) or
+    "alias"
     (the memory of buffer `of`).
     """
 
@@ -66,7 +68,11 @@ class Scalar:
 
     def __str__(self) -> str:
         n = self.value.node
-        text = "?" if n is None else str(n.attrs.get("expr", n.attrs.get("value", f"{n.kind}{n.attrs.get('index', self.value.index)}")))
+        text = (
+            "?"
+            if n is None
+            else str(n.attrs.get("expr", n.attrs.get("value", f"{n.kind}{n.attrs.get('index', self.value.index)}")))
+        )
         return f"{text}: {self.dtype}"
 
 
@@ -92,7 +98,8 @@ class Step:
 
 @dataclass
 class KernelStep(Step):
-    """A generated kernel over the iteration space `sizes`. driver: map, rows (last `nred` dims reduced), cols (`nred` dims from
+    """A generated kernel over the iteration space `sizes`. driver: map, rows (last `nred` dims reduced), cols (`nred`
+    dims from
     `begin`) or scan (along `begin`)."""
 
     driver: str
@@ -117,7 +124,8 @@ class KernelStep(Step):
 
 @dataclass
 class ContractStep(Step):
-    """c[batch, m, n] = sum over k of a * b; each group lists letters in order, `strides` gives each operand's stride by letter."""
+    """c[batch, m, n] = sum over k of a * b; each group lists letters in order, `strides` gives each operand's stride
+    by letter."""
 
     dtype: str
     c: Access
@@ -138,7 +146,8 @@ class ContractStep(Step):
     def __str__(self) -> str:
         shape = {g: "x".join(str(self.sizes[c]) for c in letters) or "1" for g, letters in self.groups.items()}
         tail = f" then {self.title().split(' ', 1)[1]}" if self.epilogue and len(self.nodes) > 1 else ""
-        return f"contract batch {shape['batch']} m {shape['m']} n {shape['n']} k {shape['k']} {self.c} <- {self.a}, {self.b}{tail}   # {self.title()}"
+        sizes = " ".join(f"{g} {text}" for g, text in shape.items())
+        return f"contract {sizes} {self.c} <- {self.a}, {self.b}{tail}   # {self.title()}"
 
 
 @dataclass
@@ -183,7 +192,8 @@ class IndexStep(Step):
     def __str__(self) -> str:
         at = ", ".join(f"dim {d} by {a}" for a, _, _, _, d in self.indices)
         arrow = "<-" if self.mode == "gather" else "->"
-        return f"{self.mode}[{', '.join(map(str, self.sizes))}] {self.moved} {arrow} {self.target} at {at}   # {self.title()}"
+        space = ", ".join(map(str, self.sizes))
+        return f"{self.mode}[{space}] {self.moved} {arrow} {self.target} at {at}   # {self.title()}"
 
 
 @dataclass

@@ -52,13 +52,18 @@ def is_identity(n: Node) -> bool:
     """True for a view node that gives its input unchanged."""
     source, out = n.inputs[0].type, n.outputs[0].type
     assert isinstance(source, TensorType) and isinstance(out, TensorType)
-    return n.attrs["offset"] == 0 and source.sizes == out.sizes and same_strides(n.attrs["strides"], source.strides(), out.sizes)
+    return (
+        n.attrs["offset"] == 0
+        and source.sizes == out.sizes
+        and same_strides(n.attrs["strides"], source.strides(), out.sizes)
+    )
 
 
 def compose(outer: Node, inner: Node) -> tuple[Sym, tuple[Sym, ...]] | None:
     """Offset and strides of a view of a view over the value below both, or None where no strides express it.
 
-    The outer view walks the inner one's elements in row-major numbering, so each of its strides must be a multiple of one
+    The outer view walks the inner one's elements in row-major numbering, so each of its strides must be a multiple of
+    one
     inner dimension's, and the offset a sum of such multiples.
     """
     middle = inner.outputs[0].type

@@ -1,4 +1,5 @@
-"""Runs plans without the core: kernels and host program are linked with the runtime's C sources and called through ctypes."""
+"""Runs plans without the core: kernels and host program are linked with the runtime's C sources and called through
+ctypes."""
 
 import ctypes
 import functools
@@ -16,16 +17,37 @@ from taeda.ir.types import DTYPES
 from taeda.passes import run_passes
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-NUMPY = {"b1": "bool", "u8": "uint8", "i8": "int8", "i16": "int16", "i32": "int32", "i64": "int64", "f16": "float16", "f32": "float32", "f64": "float64"}
+NUMPY = {
+    "b1": "bool",
+    "u8": "uint8",
+    "i8": "int8",
+    "i16": "int16",
+    "i32": "int32",
+    "i64": "int64",
+    "f16": "float16",
+    "f32": "float32",
+    "f64": "float64",
+}
 
 
 class TdTensor(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("dtype", ctypes.c_int32), ("ndim", ctypes.c_int32), ("sizes", ctypes.c_int64 * 32),
-                ("strides", ctypes.c_int64 * 32), ("owner", ctypes.c_void_p)]  # fmt: skip
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("dtype", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("sizes", ctypes.c_int64 * 32),
+        ("strides", ctypes.c_int64 * 32),
+        ("owner", ctypes.c_void_p),
+    ]
 
 
 class TdCtx(ctypes.Structure):
-    _fields_ = [("rng", ctypes.c_void_p), ("host_scalars", ctypes.c_void_p), ("weights", ctypes.c_void_p), ("reserved", ctypes.c_void_p)]
+    _fields_ = [
+        ("rng", ctypes.c_void_p),
+        ("host_scalars", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("reserved", ctypes.c_void_p),
+    ]
 
 
 @functools.cache
@@ -34,7 +56,24 @@ def runtime():
     folder = tempfile.mkdtemp()
     path = f"{folder}/libtaeda_rt.so"
     sources = sorted(str(p) for p in (ROOT / "runtime/src").glob("*.c"))
-    subprocess.run(["cc", "-O2", "-std=c11", "-shared", "-fPIC", "-D_GNU_SOURCE", "-I", str(ROOT / "runtime/include"), *sources, "-o", path, "-lpthread", "-lm"], check=True)
+    subprocess.run(
+        [
+            "cc",
+            "-O2",
+            "-std=c11",
+            "-shared",
+            "-fPIC",
+            "-D_GNU_SOURCE",
+            "-I",
+            str(ROOT / "runtime/include"),
+            *sources,
+            "-o",
+            path,
+            "-lpthread",
+            "-lm",
+        ],
+        check=True,
+    )
     library = ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
     library.td_last_error.restype = ctypes.c_char_p
     return library
@@ -64,7 +103,11 @@ class Program:
     def run(self, *arrays, scalars=(), rng=(0, 0)):
         inputs = (TdTensor * max(len(arrays), 1))()
         for t, a in zip(inputs, arrays):
-            t.data, t.dtype, t.ndim = a.ctypes.data, DTYPES.index(next(c for c, n in NUMPY.items() if n == a.dtype.name)), a.ndim
+            t.data, t.dtype, t.ndim = (
+                a.ctypes.data,
+                DTYPES.index(next(c for c, n in NUMPY.items() if n == a.dtype.name)),
+                a.ndim,
+            )
             for d in range(a.ndim):
                 t.sizes[d], t.strides[d] = a.shape[d], a.strides[d]
         outputs = (TdTensor * max(len(self.plan.outputs), 1))()

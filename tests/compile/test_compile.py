@@ -1,4 +1,5 @@
-"""taeda.compile: results, gradients, in-place state and random numbers are those of eager code, bit for bit, for any sizes."""
+"""taeda.compile: results, gradients, in-place state and random numbers are those of eager code, bit for bit, for any
+sizes."""
 
 import pytest
 
@@ -30,7 +31,9 @@ def check(fn, *calls):
         got = compiled(*args)
         for a, b in zip(want if isinstance(want, tuple) else (want,), got if isinstance(got, tuple) else (got,)):
             assert same(a, b)
-        assert tuple(got.stride() if not isinstance(got, tuple) else ()) == tuple(want.stride() if not isinstance(want, tuple) else ())
+        assert tuple(got.stride() if not isinstance(got, tuple) else ()) == tuple(
+            want.stride() if not isinstance(want, tuple) else ()
+        )
     return compiled
 
 
@@ -38,9 +41,13 @@ def programs(compiled):
     return sum(map(len, compiled.entries.values()))
 
 
-# -- functions -----------------------------------------------------------------------------------------------------------
+# -- functions
+# -----------------------------------------------------------------------------------------------------------
 def test_sizes_are_free():
-    c = check(lambda x, y: ((x + y) * 2).tanh().softmax(-1), *[(td.randn(b, t), td.randn(t)) for b, t in ((3, 5), (7, 2), (1, 300), (2, 1))])
+    c = check(
+        lambda x, y: ((x + y) * 2).tanh().softmax(-1),
+        *[(td.randn(b, t), td.randn(t)) for b, t in ((3, 5), (7, 2), (1, 300), (2, 1))],
+    )
     assert programs(c) <= 2  # a size of 1 that broadcasts may have a program of its own
 
 
@@ -60,13 +67,21 @@ def test_long_rows_and_fused_reductions():
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_other_dtypes_round_as_eager_does(dtype):
     d = getattr(td, dtype)
-    check(lambda x, y: ((x * 0.1 + y) * x - y / 3).softmax(-1).to(td.float32), (td.randn(5, 37).to(d), td.randn(37).to(d)))
+    check(
+        lambda x, y: ((x * 0.1 + y) * x - y / 3).softmax(-1).to(td.float32), (td.randn(5, 37).to(d), td.randn(37).to(d))
+    )
 
 
 def test_views_and_layouts():
     def f(x):
         a, b = x.chunk(2, -1)
-        return (a * b).transpose(0, 1), a.permute(2, 0, 1) + 1, x[:, 1:, ::2], x.reshape(-1, x.shape[-1]) * 2, (x.transpose(1, 2) * 2).transpose(1, 2)
+        return (
+            (a * b).transpose(0, 1),
+            a.permute(2, 0, 1) + 1,
+            x[:, 1:, ::2],
+            x.reshape(-1, x.shape[-1]) * 2,
+            (x.transpose(1, 2) * 2).transpose(1, 2),
+        )
 
     check(f, (td.randn(2, 5, 8),), (td.randn(3, 4, 6),))
     check(lambda x: x.t() * 2, (td.randn(3, 4),))
@@ -98,7 +113,18 @@ def test_indexing_and_order():
         v, k = x.sort(-1)
         y = x.clone()
         y[i] = w
-        return x[i], x.index_select(1, i), v, k, x.topk(2)[0], y, td.cat([x, w]), x.cumsum(1), td.where(x > 0, x, 0.5), x.gather(1, k)
+        return (
+            x[i],
+            x.index_select(1, i),
+            v,
+            k,
+            x.topk(2)[0],
+            y,
+            td.cat([x, w]),
+            x.cumsum(1),
+            td.where(x > 0, x, 0.5),
+            x.gather(1, k),
+        )
 
     for rows in (4, 6):
         check(f, (td.randn(rows, 5), td.tensor([2, 0, 3]), td.randn(3, 5)))
@@ -203,7 +229,8 @@ def test_shape_errors_are_raised_at_capture():
         td.compile(lambda x, y: x + y)(td.randn(3), td.randn(4))
 
 
-# -- modules and training -----------------------------------------------------------------------------------------------------
+# -- modules and training
+# -----------------------------------------------------------------------------------------------------
 class Net(nn.Module):
     def __init__(self, width=16):
         super().__init__()
@@ -284,7 +311,9 @@ def test_whole_training_step(name):
     assert all(same(x, y) for x, y in zip(want, got))
     for p, q in zip(a.parameters(), b.parameters()):
         assert same(p, q) and same(p.grad, q.grad)
-        assert {k: v for k, v in oa.state[p].items() if not isinstance(v, td.Tensor)} == {k: v for k, v in ob.state[q].items() if not isinstance(v, td.Tensor)}
+        assert {k: v for k, v in oa.state[p].items() if not isinstance(v, td.Tensor)} == {
+            k: v for k, v in ob.state[q].items() if not isinstance(v, td.Tensor)
+        }
         assert all(same(v, ob.state[q][k]) for k, v in oa.state[p].items() if isinstance(v, td.Tensor))
     assert same(a.seen, b.seen) and programs(compiled) <= 2
 
@@ -341,7 +370,8 @@ def test_explain_says_what_was_done():
         assert part in text
 
 
-# -- trace ----------------------------------------------------------------------------------------------------------------
+# -- trace
+# ----------------------------------------------------------------------------------------------------------------
 def test_trace_save_and_load(tmp_path):
     net = Net().eval()
     net.forward = lambda x: net.second(net.norm(F.gelu(net.first(x))))

@@ -1,18 +1,30 @@
-"""Every operator of the table that has samples gives the same bits captured and compiled as in eager code, gradients included."""
+"""Every operator of the table that has samples gives the same bits captured and compiled as in eager code, gradients
+included."""
 
 from __future__ import annotations
 
 import pytest
+from ops.samples import CASES, Maker, convert, plain_maps, pointwise_sample, sampled, samples_of, tensor, with_defaults
 
 import taeda as td
 from taeda._bind import bound
 from taeda.capture import CaptureError, pytree
 
-from ops.samples import CASES, Maker, convert, plain_maps, pointwise_sample, sampled, samples_of, tensor, with_defaults
 from .test_compile import same
 
 #: Operators whose result's shape depends on values: a capture must refuse them, naming the line.
-DATA_DEPENDENT = {"nonzero", "argwhere", "masked_select", "masked_scatter", "unique", "bincount", "histc", "repeat_interleave", "unique_consecutive", "one_hot"}
+DATA_DEPENDENT = {
+    "nonzero",
+    "argwhere",
+    "masked_select",
+    "masked_scatter",
+    "unique",
+    "bincount",
+    "histc",
+    "repeat_interleave",
+    "unique_consecutive",
+    "one_hot",
+}
 #: Operators whose gradient branches on values.
 DATA_DEPENDENT_GRADIENT = {"prod", "cumprod"}
 
@@ -47,7 +59,11 @@ def check_gradients(op, args, kwargs):
 
     def run(*a):
         result = fn(*a, **kwargs)
-        outs = [r for r in (result if isinstance(result, (tuple, list)) else [result]) if isinstance(r, td.Tensor) and r.requires_grad]
+        outs = [
+            r
+            for r in (result if isinstance(result, (tuple, list)) else [result])
+            if isinstance(r, td.Tensor) and r.requires_grad
+        ]
         total = sum((o * o).sum() for o in outs)
         total.backward()
 

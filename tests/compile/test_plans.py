@@ -64,14 +64,16 @@ def test_guards_are_checked():
 
 
 def test_column_reductions_take_their_producers_and_share_a_pass():
-    p = Program(graph("""graph g(%x: f32[s0, s1, 8], %y: f32[s0, s1, 8]) {
+    p = Program(
+        graph("""graph g(%x: f32[s0, s1, 8], %y: f32[s0, s1, 8]) {
   size s0 = %x 0 hint 4
   size s1 = %x 1 hint 10
   %0: f32[s0, s1, 8] = map mul(%x, %y) {codes=("f32", "f32")}
   %1: f32[8] = reduce sum(%0) {begin=0, count=2, stage="first"}
   %2: f32[8] = reduce sum(%x) {begin=0, count=2, stage="first"}
   return %1, %2
-}"""))
+}""")
+    )
     assert [s.driver for s in p.plan.steps] == ["cols"]
     x, y = array(4, 700, 8), array(4, 700, 8, seed=1)
     status, found = p.run(x, y)
@@ -81,14 +83,16 @@ def test_column_reductions_take_their_producers_and_share_a_pass():
 
 
 def test_updates_write_in_place_of_their_dying_base():
-    p = Program(graph("""graph g(%x: f32[s0, 4], %y: f32[s0]) {
+    p = Program(
+        graph("""graph g(%x: f32[s0, 4], %y: f32[s0]) {
   size s0 = %x 0 hint 4
   %0: float = const number() {value=0x1p1}
   %1: f32[s0, 4] = map mul(%x, %0) {codes=("f32", "f32")}
   %2: f32[s0, 4] = update write(%1, %y) {offset=<2>, strides=(<4>,)}
   %3: f32[s0, 4] = update write(%x, %y) {offset=<1>, strides=(<4>,)}
   return %2, %3 -> 0
-}"""))
+}""")
+    )
     x, y = array(5, 4), array(5, seed=1)
     want = x * 2
     want[:, 2] = y
@@ -100,13 +104,15 @@ def test_updates_write_in_place_of_their_dying_base():
 
 
 def test_write_back_happens_in_the_inputs_memory_when_safe():
-    p = Program(graph("""graph g(%p: f32[100], %m: f32[100], %g: f32[100]) {
+    p = Program(
+        graph("""graph g(%p: f32[100], %m: f32[100], %g: f32[100]) {
   %0: float = host float() {index=0}
   %1: f32[100] = map mul(%m, %0) {codes=("f32", "f32")}
   %2: f32[100] = map add(%1, %g) {codes=("f32", "f32")}
   %3: f32[100] = map sub(%p, %2) {codes=("f32", "f32")}
   return %3 -> 0, %2 -> 1
-}"""))
+}""")
+    )
     assert [str(s).split("[")[0] for s in p.plan.steps] == ["map"] and not p.plan.slots
     a, m, g = array(100), array(100, seed=1), array(100, seed=2)
     new_m = m * np.float32(0.5) + g
@@ -116,11 +122,13 @@ def test_write_back_happens_in_the_inputs_memory_when_safe():
 
 
 def test_swapped_write_backs_are_not_mixed_up():
-    p = Program(graph("""graph g(%a: f32[64], %b: f32[64]) {
+    p = Program(
+        graph("""graph g(%a: f32[64], %b: f32[64]) {
   %0: f32[64] = map neg(%a) {codes=("f32",)}
   %1: f32[64] = map exp(%b) {codes=("f32",)}
   return %1 -> 0, %0 -> 1
-}"""))
+}""")
+    )
     a, b = array(64), array(64, seed=1)
     old_a, old_b = a.copy(), b.copy()
     assert p.run(a, b)[0] == 0
@@ -129,10 +137,12 @@ def test_swapped_write_backs_are_not_mixed_up():
 
 
 def test_exchanged_inputs():
-    p = Program(graph("""graph g(%a: f32[64], %b: f32[64], %c: f32[64]) {
+    p = Program(
+        graph("""graph g(%a: f32[64], %b: f32[64], %c: f32[64]) {
   %0: f32[64] = map neg(%c) {codes=("f32",)}
   return %b -> 0, %a -> 1, %0 -> 2
-}"""))
+}""")
+    )
     a, b, c = array(64), array(64, seed=1), array(64, seed=2)
     old_a, old_b, old_c = a.copy(), b.copy(), c.copy()
     assert p.run(a, b, c)[0] == 0
@@ -140,7 +150,8 @@ def test_exchanged_inputs():
 
 
 def test_gather_scatter_cat_sort_scan():
-    p = Program(graph("""graph g(%x: f32[s0, 6], %i: i64[s1]) {
+    p = Program(
+        graph("""graph g(%x: f32[s0, 6], %i: i64[s1]) {
   size s0 = %x 0 hint 4
   size s1 = %i 0 hint 3
   %0: f32[s1, 6] = gather index_select(%x, %i) {form="select", dims=(0,)}
@@ -150,7 +161,8 @@ def test_gather_scatter_cat_sort_scan():
   %4: f32[s0, 6], %5: i64[s0, 6] = sort _sort(%x) {dim=1, descending=true, k=none}
   %6: f32[s0, 6] = scan cumsum(%x) {dim=1}
   return %2, %3, %4, %5, %6
-}"""))
+}""")
+    )
     x, i = array(5, 6), np.array([3, 1, 1, 4])
     status, found = p.run(x, i)
     assert status == 0, found
@@ -165,7 +177,8 @@ def test_gather_scatter_cat_sort_scan():
 
 
 def test_counters_are_taken_in_order():
-    p = Program(graph("""graph g(%x: f32[s0]) {
+    p = Program(
+        graph("""graph g(%x: f32[s0]) {
   size s0 = %x 0 hint 4
   %0: int, %1: int = rng reserve() {count=<s0>}
   %2: int, %3: int = rng reserve() {count=<2*s0>}
@@ -173,7 +186,8 @@ def test_counters_are_taken_in_order():
   %5: i64[1] = generate _full(%4) {codes=("i64",)}
   %6: i64[1] = generate _full(%0) {codes=("i64",)}
   return %5, %6
-}"""))
+}""")
+    )
     status, found = p.run(array(10), rng=(77, 5))
     assert status == 0, found
     assert found[0][0] == 5 + 15 and found[1][0] == 77 and p.rng == (77, 35)
@@ -181,7 +195,8 @@ def test_counters_are_taken_in_order():
 
 @pytest.mark.parametrize("n", [1, 33, 1000])
 def test_half_values_are_rounded_between_members(n):
-    p = Program(graph("""graph g(%x: f16[s0, s1]) {
+    p = Program(
+        graph("""graph g(%x: f16[s0, s1]) {
   size s0 = %x 0 hint 4
   size s1 = %x 1 hint 4
   %0: float = const number() {value=0x1.999999999999ap-4}
@@ -189,7 +204,8 @@ def test_half_values_are_rounded_between_members(n):
   %2: f16[s0, s1] = map add(%1, %x) {codes=("f16", "f16")}
   %3: f16[s0, s1] = map mul(%2, %2) {codes=("f16", "f16")}
   return %3
-}"""))
+}""")
+    )
     x = array(3, n).astype("float16")
     status, found = p.run(x)
     assert status == 0, found

@@ -1,4 +1,5 @@
-"""Exports: a C++ program without Python computes eager's bits, for sizes that were not in the example; bad input is refused."""
+"""Exports: a C++ program without Python computes eager's bits, for sizes that were not in the example; bad input is
+refused."""
 
 import ctypes
 import shutil
@@ -67,14 +68,32 @@ def program(request, model, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     done = export.build(model, (td.randn(2, 3, 12),), folder, name="mlp", weights=request.param)
     (folder / "main.cpp").write_text(MAIN)
-    subprocess.run([compiler, "-std=c++17", "-Wall", "-Wextra", "-Werror", "main.cpp", "-L.", "-lmlp", "-Wl,-rpath,$ORIGIN", "-o", "main"], cwd=folder, check=True)
+    subprocess.run(
+        [
+            compiler,
+            "-std=c++17",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "main.cpp",
+            "-L.",
+            "-lmlp",
+            "-Wl,-rpath,$ORIGIN",
+            "-o",
+            "main",
+        ],
+        cwd=folder,
+        check=True,
+    )
     return folder, done
 
 
 def run(folder, done, x):
     (folder / "in.bin").write_bytes(struct.pack("<3q", *x.shape) + raw(x))
     extra = [str(done.weights)] if done.weights else []
-    return subprocess.run(["./main", "in.bin", "out.bin", *extra], cwd=folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        ["./main", "in.bin", "out.bin", *extra], cwd=folder, capture_output=True, text=True, timeout=60
+    )
 
 
 def test_bits_equal_eager_and_sizes_are_free(program, model):
@@ -97,12 +116,18 @@ def test_wrong_sizes_are_refused_with_text(program):
 
 def test_no_python_is_needed_and_nothing_else_is_visible(program):
     folder, done = program
-    needed = subprocess.run(["ldd", "main"], cwd=folder, capture_output=True, text=True).stdout + subprocess.run(
-        ["ldd", str(done.library)], capture_output=True, text=True).stdout  # fmt: skip
+    needed = (
+        subprocess.run(["ldd", "main"], cwd=folder, capture_output=True, text=True).stdout
+        + subprocess.run(["ldd", str(done.library)], capture_output=True, text=True).stdout
+    )
     assert "python" not in needed.lower() and "libmlp" in needed
     if shutil.which("nm"):
-        symbols = subprocess.run(["nm", "-D", "--defined-only", str(done.library)], capture_output=True, text=True).stdout.split()[2::3]
-        assert sorted(symbols) == sorted(f"mlp_{f}" for f in ("create", "destroy", "run", "free", "error", "seed", "set_threads"))
+        symbols = subprocess.run(
+            ["nm", "-D", "--defined-only", str(done.library)], capture_output=True, text=True
+        ).stdout.split()[2::3]
+        assert sorted(symbols) == sorted(
+            f"mlp_{f}" for f in ("create", "destroy", "run", "free", "error", "seed", "set_threads")
+        )
 
 
 def test_damaged_weights_are_refused(program):
@@ -111,11 +136,15 @@ def test_damaged_weights_are_refused(program):
         pytest.skip("weights are embedded")
     good = done.weights.read_bytes()
     state = td.load(done.weights)
-    assert sorted(state) == sorted(["first.weight", "first.bias", "norm.weight", "norm.bias", "second.weight", "second.bias", "scale"])
+    assert sorted(state) == sorted(
+        ["first.weight", "first.bias", "norm.weight", "norm.bias", "second.weight", "second.bias", "scale"]
+    )
     for bad in (good[:-1], good + b"x", good[:20] + b"!" + good[21:], b""):
         done.weights.write_bytes(bad)
         result = run(folder, done, td.randn(1, 1, 12))
-        assert result.returncode != 0 and "weights" in result.stderr + result.stdout or "truncated" in result.stderr + result.stdout
+        assert (
+            result.returncode != 0 and "weights" in result.stderr + result.stdout
+        ) or "truncated" in result.stderr + result.stdout
     done.weights.write_bytes(good)
     assert run(folder, done, td.randn(1, 1, 12)).returncode == 0
 
@@ -131,7 +160,7 @@ def test_random_numbers_and_state_inside(tmp_path):
             return F.dropout(x, 0.5) + self.n
 
     module = Counter()
-    done = export.build(module, (td.ones(4, 3),), tmp_path, name="counter")
+    export.build(module, (td.ones(4, 3),), tmp_path, name="counter")
     main = r"""
 #include "counter.hpp"
 #include <cstdio>
@@ -146,7 +175,11 @@ int main() {
 }
 """
     (tmp_path / "main.cpp").write_text(main)
-    subprocess.run([compiler, "-std=c++20", "main.cpp", "-L.", "-lcounter", "-Wl,-rpath,$ORIGIN", "-o", "main"], cwd=tmp_path, check=True)
+    subprocess.run(
+        [compiler, "-std=c++20", "main.cpp", "-L.", "-lcounter", "-Wl,-rpath,$ORIGIN", "-o", "main"],
+        cwd=tmp_path,
+        check=True,
+    )
     result = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, text=True)
     got = [float.fromhex(v) for v in result.stdout.split()]
     td.manual_seed(7)
@@ -162,5 +195,5 @@ def test_refusals(model, tmp_path):
     def branches(x):
         return x if x.sum() > 0 else -x
 
-    with pytest.raises(RuntimeError, match="test_export.py"):
+    with pytest.raises(RuntimeError, match=r"test_export\.py"):
         export.build(branches, (td.randn(3),), tmp_path)

@@ -12,11 +12,15 @@ def example():
     x, w = g.add_input(ir.tensor("f32", s, 784), "x"), g.add_input(ir.tensor("f32", 10, 784), "w")
     g.symbols["s0"] = ir.Symbol("s0", 0, 0, 64)
     g.guards.append(ir.Relation("<=", s, 4096))
-    y = g.add("contract", "_linear", [x, w], [ir.tensor("f32", s, 10)], {"a": "mk", "b": "nk", "c": "mn"}, ("a b.py", 3)).output
+    y = g.add(
+        "contract", "_linear", [x, w], [ir.tensor("f32", s, 10)], {"a": "mk", "b": "nk", "c": "mn"}, ("a b.py", 3)
+    ).output
     k = g.add("const", "number", [], [ir.FLOAT], {"value": 0.1}).output
     n = g.add("size", "size", [], [ir.INT], {"expr": (s + 1) // 2}).output
     z = g.add("map", "mul", [y, k], [ir.tensor("f32", s, 10)], {"codes": ("f32", "f32")}).output
-    t = g.add("view", "transpose", [z], [ir.tensor("f32", 10, s)], {"offset": S.ZERO, "strides": (S.ONE, S.as_sym(10))}).output
+    t = g.add(
+        "view", "transpose", [z], [ir.tensor("f32", 10, s)], {"offset": S.ZERO, "strides": (S.ONE, S.as_sym(10))}
+    ).output
     u = g.add("generate", "_full", [n], [ir.tensor("f32", 10, s)], {"codes": ("f32",)}).output
     v = g.add("map", "add", [t, u], [ir.tensor("f32", 10, s)], {"codes": ("f32", "f32")}).output
     w2 = g.add("map", "neg", [w], [ir.tensor("f32", 10, 784)], {"codes": ("f32",)}).output
@@ -35,7 +39,10 @@ def test_round_trip():
     assert again.nodes[1].attrs["value"] == 0.1
     assert again.nodes[0].location == ("a b.py", 3)
     assert again.writes == [None, 1]
-    assert '%0: f32[s0, 10] = contract _linear(%x, %w) {a="mk", b="nk", c="mn"} at "a b.py":3' in text or "contract _linear(%x, %w)" in text
+    assert (
+        '%0: f32[s0, 10] = contract _linear(%x, %w) {a="mk", b="nk", c="mn"} at "a b.py":3' in text
+        or "contract _linear(%x, %w)" in text
+    )
 
 
 @pytest.mark.parametrize(
