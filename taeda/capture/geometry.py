@@ -268,8 +268,7 @@ def unfold(g: Geometry, dim: int, size: Sym, step: Sym, env: ShapeEnv) -> Geomet
 
 def memory_order(sizes: Sequence[Sym], inputs: Sequence[Geometry], env: ShapeEnv) -> list[int]:
     """Dimensions of an elementwise result, outermost in memory first: as the inputs' lie, ties going to the next
-    input. The same
-    choice as the core's for real tensors, made on the example's sizes."""
+    input. The same choice as the core's for real tensors, made on the example's sizes."""
     n = len(sizes)
     order = list(range(n))
     if n < 2 or all(g.ndim == 0 or is_contiguous(g, env) for g in inputs):

@@ -1,6 +1,5 @@
 """What a function can reach without its arguments: modules, optimizers, numbers. These are Python state that a
-captured program
-is valid for, so each becomes a guard: a place (a dict or a cell) and the value it had."""
+captured program is valid for, so each becomes a guard: a place (a dict or a cell) and the value it had."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
 """Numbers that stand for something while a program is captured: sizes (`SymInt`), and numbers known at run time
 (`SymNumber`).
 
-A `SymInt` is deliberately no `int`: arithmetic keeps it symbolic, a comparison that Python branches on becomes a
-guard of the
-captured program, and handing it to code that insists on an int pins it to the example's value, which is a guard too.
-"""
+A `SymInt` is deliberately no `int`: arithmetic keeps it symbolic, a comparison that Python branches on becomes a guard
+of the captured program, and handing it to code that insists on an int pins it to the example's value, which is a guard
+too."""
 
 from __future__ import annotations
 
@@ -310,9 +309,8 @@ class SymBool:
 
 
 class SymNumber:
-    """A number that is known only when the program runs: what the caller computes per call (`host_numbers`), a
-    counter of the
-    random generator, and what is computed from such. Python cannot branch on it."""
+    """A number that is known only when the program runs: what the caller computes per call (`host_numbers`), a counter
+    of the random generator, and what is computed from such. Python cannot branch on it."""
 
     __slots__ = ("value",)
 

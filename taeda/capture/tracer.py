@@ -1,11 +1,9 @@
 """The tracer: turns the operator calls of one run of Python into a graph.
 
-It stands behind the core's `trace` hook. Memory is functionalised: every storage is a `Cell` with its current value,
-a tensor
-is a `Variable`, that is a cell and a geometry, and a write makes a new value of the cell. Real tensors that the run
-meets
-(parameters, buffers, optimiser state, what a closure holds) become inputs of the graph, known by identity.
-"""
+It stands behind the core's `trace` hook. Memory is functionalised: every storage is a `Cell` with its current value, a
+tensor is a `Variable`, that is a cell and a geometry, and a write makes a new value of the cell. Real tensors that the
+run meets (parameters, buffers, optimiser state, what a closure holds) become inputs of the graph, known by
+identity."""
 
 from __future__ import annotations
 
@@ -320,8 +318,7 @@ class Tracer:
 
 def dense_order(t: Any) -> tuple[int, ...]:
     """Dimensions of a real tensor, outermost in memory first, where its elements fill a block (a transposed matrix
-    does); else as
-    they are: such a tensor is copied before a program reads it."""
+    does); else as they are: such a tensor is copied before a program reads it."""
     sizes, strides = [int(n) for n in t.shape], [int(s) for s in t.stride()]
     plain = tuple(range(len(sizes)))
     order = tuple(sorted(plain, key=lambda d: (-strides[d], d)))

@@ -1,7 +1,6 @@
 """The host program of a plan, as LLVM IR text: checks inputs and guards, computes sizes, takes memory, and calls the
-runtime's
-drivers with operand descriptors. Entry: `td_status <name>(td_ctx *, const td_tensor *inputs, td_tensor *outputs)`.
-"""
+runtime's drivers with operand descriptors. Entry: `td_status <name>(td_ctx *, const td_tensor *inputs, td_tensor
+*outputs)`."""
 
 from __future__ import annotations
 
@@ -65,10 +64,8 @@ class ProgramEmitter:
         self, plan: Plan, module: Module, name: str, weights: int = 0, linked: bool = False, timed: bool = False
     ):
         """The last `weights` inputs are taken from `ctx->weights` instead of `inputs`. linked: kernels are symbols of
-        other
-        objects; else they are read from a table of addresses that whoever loads the code fills. timed: the cycle
-        counter goes
-        to the table `<name>_cycles` before the first step and after each."""
+        other objects; else they are read from a table of addresses that whoever loads the code fills. timed: the cycle
+        counter goes to the table `<name>_cycles` before the first step and after each."""
         self.timed = timed
         self.plan, self.module, self.name = plan, module, name
         self.program = HostProgram(name, "")

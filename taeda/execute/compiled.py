@@ -186,8 +186,7 @@ class Entry:
 
 class CompiledFunction:
     """A callable that runs compiled. Guards are on dtypes, ranks, layouts, Python values and the state of the modules
-    and optimizers
-    it reaches, not on sizes."""
+    and optimizers it reaches, not on sizes."""
 
     def __init__(self, fn: Callable, name: str | None = None):
         self.fn = fn

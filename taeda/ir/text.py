@@ -1,10 +1,8 @@
 """The IR's text form: `parse(print_graph(g))` gives `g` back.
 
     graph step(%x: f32[s0, 784], %w: f32[10, 784]) {
-      size s0 = %x 0 hint 64
-      guard s0 <= 4096
-      %0: f32[s0, 10] = contract linear(%x, %w) {} at "train.py":12
-      return %0, %w2 -> 1
+      size s0 = %x 0 hint 64 guard s0 <= 4096 %0: f32[s0, 10] = contract linear(%x, %w) {} at "train.py":12 return %0,
+      %w2 -> 1
     }
 
 `-> 1`: that value is written back to input 1.

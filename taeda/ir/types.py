@@ -28,8 +28,7 @@ SIZE = {
 @dataclass(frozen=True)
 class TensorType:
     """Elements of `dtype` in the sizes given. A tensor value is a pure value: its elements in logical (row-major)
-    order. Where
-    the elements lie in memory is decided when the program is planned."""
+    order. Where the elements lie in memory is decided when the program is planned."""
 
     dtype: str
     sizes: tuple[Sym, ...]

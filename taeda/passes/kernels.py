@@ -71,9 +71,7 @@ def build(
     """Expressions of the `stored` values of a group.
 
     operand(value, code) gives the expression of a value that comes from outside; values of members are passed on
-    rounded to
-    their storage dtype, as a store and a load would round them.
-    """
+    rounded to their storage dtype, as a store and a load would round them."""
     values: dict[Value, E.Expr] = dict(given or {})
     raw: dict[Value, E.Expr] = {}
 

@@ -176,8 +176,7 @@ class Lowering:
 
     def _row_values(self, g: Group, spec: KernelSpec, stored: list[Value], places: list[Access]) -> list[Step]:
         """A full-sized value that is the same along each row (a broadcast reduction) leaves the kernel once a row and
-        is spread by a
-        copy: kernels store such values once."""
+        is spread by a copy: kernels store such values once."""
         steps: list[Step] = []
         outer = len(g.space) - g.nred
         if g.form != "row" or not g.nred or all(s == 1 for s in g.space[outer:]):

@@ -1,9 +1,8 @@
 """What a graph is lowered to: buffers, and steps over them in order.
 
 A step reads and writes memory through `Access`: a buffer, an offset and one stride per iteration dimension, in
-elements and
-possibly symbolic. The plan is independent of the target; `taeda.codegen.program` turns it into a host program.
-"""
+elements and possibly symbolic. The plan is independent of the target; `taeda.codegen.program` turns it into a host
+program."""
 
 from __future__ import annotations
 
@@ -20,9 +19,7 @@ class Buffer:
     """Memory of one materialised tensor value, row-major.
 
     kind: "input" (number `index` of the program), "output" (number `index`; fresh memory), "temp" (in the arena) or
-    "alias"
-    (the memory of buffer `of`).
-    """
+    "alias" (the memory of buffer `of`)."""
 
     value: Value
     dtype: str
@@ -99,8 +96,7 @@ class Step:
 @dataclass
 class KernelStep(Step):
     """A generated kernel over the iteration space `sizes`. driver: map, rows (last `nred` dims reduced), cols (`nred`
-    dims from
-    `begin`) or scan (along `begin`)."""
+    dims from `begin`) or scan (along `begin`)."""
 
     driver: str
     spec: KernelSpec

@@ -63,9 +63,7 @@ def compose(outer: Node, inner: Node) -> tuple[Sym, tuple[Sym, ...]] | None:
     """Offset and strides of a view of a view over the value below both, or None where no strides express it.
 
     The outer view walks the inner one's elements in row-major numbering, so each of its strides must be a multiple of
-    one
-    inner dimension's, and the offset a sum of such multiples.
-    """
+    one inner dimension's, and the offset a sum of such multiples."""
     middle = inner.outputs[0].type
     assert isinstance(middle, TensorType)
     steps, strides = middle.strides(), inner.attrs["strides"]
