@@ -86,6 +86,7 @@ def install_hooks() -> None:
     _core.set_hook("traced_shape", _traced_shape)
     _core.set_hook("traced_read", _traced_read)
     _core.set_hook("traced_version", lambda t: _core.traced_value(t).cell.version)
+    _core.set_hook("traced_version", lambda t: _core.traced_value(t).cell.version)
     _core.set_hook("symbolic", SYMBOLIC)
     reserve, empty = _core.rng_reserve, _core.empty
 
