@@ -229,6 +229,17 @@ def test_shape_errors_are_raised_at_capture():
         td.compile(lambda x, y: x + y)(td.randn(3), td.randn(4))
 
 
+def test_writing_a_saved_value_is_an_error_in_a_capture_too():
+    def f(x):
+        y = x.exp()
+        y += 1
+        y.sum().backward()
+
+    for g in (f, td.compile(f)):
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            g(td.randn(3, requires_grad=True))
+
+
 # -- modules and training
 # -----------------------------------------------------------------------------------------------------
 class Net(nn.Module):
