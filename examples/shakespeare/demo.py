@@ -28,14 +28,12 @@ from tensorboardX import SummaryWriter  # noqa: E402
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 BATCH, CONTEXT = 32, 64
-PEAK_RATE, WARMUP = 2e-3, 0.05
+PEAK_RATE, WARMUP = 2e-3, 60
 
 
-def learning_rate(progress: float) -> float:
-    """Linear warm-up, then a line down to a twentieth; progress in [0, 1]."""
-    if progress < WARMUP:
-        return PEAK_RATE * (0.05 + 0.95 * progress / WARMUP)
-    return PEAK_RATE * (1 - 0.95 * (progress - WARMUP) / (1 - WARMUP))
+def learning_rate(progress: float, steps: int) -> float:
+    """A line from the peak down to a twentieth as `progress` goes from 0 to 1, reached over the first WARMUP steps."""
+    return PEAK_RATE * min(1.0, (steps + 1) / WARMUP) * (1 - 0.95 * progress)
 
 
 class Run:
@@ -72,7 +70,7 @@ class Run:
         deadline = time.perf_counter() + seconds
         while time.perf_counter() < deadline:
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(min(self.spent / self.seconds, 1.0))
+                group["lr"] = learning_rate(min(self.spent / self.seconds, 1.0), self.steps)
             begin = time.perf_counter()
             batch = self.text.batch("train", BATCH, CONTEXT)
             stepped = time.perf_counter()
