@@ -7,14 +7,16 @@ namespace {
 
 // One group of dims of a contraction, with byte strides per operand.
 struct Group {
-  std::vector<int64_t> sizes, a, b, c;
+  int ndim = 0;
+  int64_t sizes[TD_MAX_DIMS], a[TD_MAX_DIMS], b[TD_MAX_DIMS], c[TD_MAX_DIMS];
   void add(int64_t size, int64_t sa, int64_t sb, int64_t sc) {
-    sizes.push_back(size);
-    a.push_back(sa);
-    b.push_back(sb);
-    c.push_back(sc);
+    if (ndim == TD_MAX_DIMS) throw RuntimeFault("a contraction has at most 32 dimensions in a group");
+    sizes[ndim] = size;
+    a[ndim] = sa;
+    b[ndim] = sb;
+    c[ndim++] = sc;
   }
-  td_group get() const { return {int(sizes.size()), sizes.data(), a.data(), b.data(), c.data()}; }
+  td_group get() const { return {ndim, sizes, a, b, c}; }
 };
 
 void check_dtypes(const Op &op, const Tensor &a, const Tensor &b) {

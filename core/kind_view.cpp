@@ -19,6 +19,34 @@ TensorRef reshaped(const Op &op, const TensorRef &t, const Dims &wanted, bool ma
   return view_of(c, sizes, contiguous_strides(sizes), c->offset);
 }
 
+// The same bytes as elements of another dtype; the last dimension takes up the difference in size.
+TensorRef as_dtype(const char *name, const TensorRef &t, DType d) {
+  int64_t from = int64_t(itemsize(t->dtype)), to = int64_t(itemsize(d));
+  Dims sizes = t->sizes, strides = t->strides;
+  int64_t offset = t->offset;
+  if (from != to) {
+    size_t last = t->ndim() - 1;
+    if (!t->ndim())
+      throw RuntimeFault(format("%s(): self.dim() cannot be 0 to view %s as %s (different element sizes)", name,
+                                info(t->dtype).name, info(d).name));
+    if (strides[last] != 1)
+      throw RuntimeFault(format("%s(): self.stride(-1) must be 1 to view %s as %s (different element sizes), but got %lld", name,
+                                info(t->dtype).name, info(d).name, (long long)strides[last]));
+    auto scaled = [&](int64_t n, const char *what) {
+      if (n * from % to)
+        throw RuntimeFault(format("%s(): %s must be divisible by %lld to view %s as %s (different element sizes), but got %lld", name,
+                                  what, (long long)(to / from), info(t->dtype).name, info(d).name, (long long)n));
+      return n * from / to;
+    };
+    sizes[last] = scaled(sizes[last], "self.size(-1)");
+    offset = scaled(offset, "self.storage_offset()");
+    for (size_t i = 0; i < last; ++i) strides[i] = scaled(strides[i], "self.stride()");
+  }
+  TensorRef r = view_of(t, sizes, strides, offset);
+  r->dtype = d;
+  return r;
+}
+
 int64_t or_else(const Arg &a, int64_t fallback) { return a.none() ? fallback : a.integer(); }
 
 } // namespace
@@ -29,6 +57,7 @@ Results run_view(Op &op, Args &args) {
   const char *name = op.name.c_str();
   if (form == "reshape") return {reshaped(op, t, args[1].dims(), true)};
   if (form == "view") return {reshaped(op, t, args[1].dims(), false)};
+  if (form == "dtype") return {as_dtype("view", t, std::get<DType>(args[1].v))};
   if (form == "alias") return {view_of(t, t->sizes, t->strides, t->offset)};
   if (form == "transpose") {
     int64_t n = std::max<int64_t>(int64_t(t->ndim()), 1);

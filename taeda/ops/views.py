@@ -31,17 +31,26 @@ structured(
     oracle="lambda x, s: x.reshape(s)",
     doc="The elements in another shape: a view where strides allow, else a copy.",
 )
+def _view_as_dtype(input, *shape, dtype=None):
+    """`x.view(dtype)`: the same memory as elements of another dtype."""
+    dtype = shape[0] if len(shape) == 1 else dtype
+    if not isinstance(dtype, F.dtype):
+        raise TypeError(f"view(): argument 'shape' must be tuple of ints or a dtype, not {shape or dtype!r}")
+    return F._view_dtype(input, dtype)
+
+
 structured(
-    "_view",
+    "view",
     "view",
     "Tensor input, int[] shape",
     form="view",
     grad=lambda g, input_shape: F.reshape(g, input_shape),
-    method=False,
     function=False,
+    front=_view_as_dtype,
     samples=lambda t: [((t(3, 4), (2, 6)), {})],
     oracle="lambda x, s: x.reshape(s)",
 )
+structured("_view_dtype", "view", "Tensor input, dtype dtype", form="dtype", grad=False, method=False, function=False)
 structured(
     "permute",
     "view",
@@ -265,14 +274,6 @@ def as_strided(input, size, stride, storage_offset=None):
     return F.gather(input.reshape([-1]), 0, where.reshape([-1])).reshape(size)
 
 
-@composite(method=True, function=False)
-def view(input, *shape):
-    """The elements in another shape without a copy, or their bits as another dtype of the same size."""
-    if len(shape) == 1 and isinstance(shape[0], F.dtype):
-        return F._view_dtype(input, shape[0])
-    return F._view(input, ints(shape))
-
-
 @composite(
     method=True,
     samples=lambda t: [
@@ -402,7 +403,7 @@ def expand_as(input, other):
 @composite(method=True, function=False)
 def view_as(input, other):
     """A view in the shape of `other`."""
-    return F._view(input, other.shape)
+    return F.view(input, other.shape)
 
 
 @composite(method=True, function=False)
