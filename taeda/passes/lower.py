@@ -24,7 +24,7 @@ from .plan import (
     SortStep,
     Step,
 )
-from .views import broadcast_strides, is_view, locate
+from .views import broadcast_strides, compose_strides, is_reshape, is_view, locate
 
 
 class UnsupportedNode(Exception):
@@ -43,6 +43,8 @@ class Lowering:
         self.graph, self.groups, self.inlined = graph, groups, inlined
         self.buffers: dict[Value, Buffer] = {}
         self.steps: list[Step] = []
+        self.placed: dict[Value, Access] = {}
+        self.in_place: set[Value] = set()
         self.users = graph.users()
         self.returned = set(graph.returns)
         self.inputs: list[Buffer] = []
@@ -53,6 +55,7 @@ class Lowering:
             self.inputs.append(b)
 
     def run(self) -> Plan:
+        self._place_in_joins()
         for g in self.groups:
             if g.form == "opaque":
                 self._opaque(g)
@@ -86,6 +89,46 @@ class Lowering:
 
     def plain(self, v: Value) -> Access:
         return self.access(v, tensor_type(v).sizes)
+
+    def result(self, v: Value) -> Access:
+        """Where a whole value is written to: a place in a join, or memory of its own."""
+        place = self.placed.get(v)
+        if place is None:
+            return self.plain(v)
+        self.in_place.add(v)
+        return place
+
+    def _place_in_joins(self) -> None:
+        """A value that only a `cat` reads is computed in its place there."""
+        fused = {m for g in self.groups for m in (*g.nodes, *(g.epilogue.nodes if g.epilogue else ()))}
+        for n in self.graph.nodes:
+            if n.kind != "cat":
+                continue
+            dim, t = n.attrs["dim"], tensor_type(n.output)
+            at = S.ZERO
+            for x in n.inputs:
+                part = tensor_type(x)
+                start, at = at * t.strides()[dim], at + part.sizes[dim]
+                v = x
+                if is_view(x):
+                    assert x.node is not None
+                    if len(self.users[x]) != 1 or not is_reshape(x.node):
+                        continue
+                    v = x.node.inputs[0]
+                maker = v.node
+                if (
+                    maker is None
+                    or maker not in fused
+                    or maker.kind not in ("map", "copy", "rows", "contract")
+                    or v in self.returned
+                ):
+                    continue
+                if len(self.users[v]) != 1 or n.inputs.count(x) != 1:
+                    continue
+                own = tensor_type(v)
+                found = compose_strides(own.sizes, own.strides(), S.ZERO, part.sizes, t.strides(), start)
+                if found is not None:
+                    self.placed[v] = Access(self.buffer(n.output), *found)
 
     def _returned(self, v: Value) -> Buffer:
         """A returned value lies in a row-major buffer of its own."""
@@ -129,7 +172,9 @@ class Lowering:
             return
         if len(g.nodes) == 1 and self._plain_copy(g.nodes[0]):
             n = g.nodes[0]
-            self.steps.append(CopyStep([n], self.plain(n.output), self.plain(n.inputs[0]), tensor_type(n.output).sizes))
+            self.steps.append(
+                CopyStep([n], self.result(n.output), self.plain(n.inputs[0]), tensor_type(n.output).sizes)
+            )
             return
         # Column kernels and rows that span nothing else keep the space as it is; td_rows needs at least one
         # reduced dimension.
@@ -210,6 +255,8 @@ class Lowering:
 
     def _stored_access(self, g: Group, v: Value) -> Access:
         t = tensor_type(v)
+        if g.form == "row" and v in self.placed and t.sizes == g.space:
+            return self.result(v)
         b = self.buffer(v)
         if g.form == "col":
             strides = list(t.strides())
@@ -249,7 +296,8 @@ class Lowering:
         at = S.ZERO
         for v in n.inputs:
             t = tensor_type(v)
-            if t.numel() != 0:
+            source = v.node.inputs[0] if v.node is not None and is_view(v) else v
+            if t.numel() != 0 and source not in self.in_place:
                 self.steps.append(
                     CopyStep([n], Access(out.buffer, at * out.strides[dim], out.strides), self.plain(v), t.sizes)
                 )
@@ -294,7 +342,7 @@ class Lowering:
         step = ContractStep(
             [n],
             tensor_type(n.output).dtype,
-            self.plain(n.output),
+            self.plain(n.output) if g.epilogue else self.result(n.output),
             self.plain(a),
             self.plain(b),
             groups,
@@ -339,7 +387,7 @@ class Lowering:
             pairs, _ = kernels.build(nodes, [result], operand, self.inlined, {n.output: value})
             raw = pairs[0][1]
         step.nodes = [n, *nodes]
-        step.c = self.plain(result)
+        step.c = self.result(result)
         step.epilogue = kernels.make_spec(codes, [(t.dtype, raw)], "row", set())
         step.extra = extra
 

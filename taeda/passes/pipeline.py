@@ -12,7 +12,7 @@ from ..ir.graph import Graph
 from ..ir.verify import verify
 from .clean import common_values, dead_code, fold_sizes, materialise_views, simplify
 from .fuse import Fuser
-from .layout import contraction_layout
+from .layout import contraction_layout, join_slices
 from .lower import lower
 from .memory import plan_memory
 from .plan import Plan
@@ -24,6 +24,7 @@ GRAPH_PASSES: list[tuple[str, Callable[[Graph], int]]] = [
     ("simplify", simplify),
     ("common values", common_values),
     ("simplify again", simplify),
+    ("join slices", join_slices),
     ("materialise views of views", materialise_views),
     ("contraction layout", contraction_layout),
     ("dead code at last", dead_code),

@@ -59,29 +59,54 @@ def is_identity(n: Node) -> bool:
     )
 
 
+def is_reshape(n: Node) -> bool:
+    """True for a view node that gives all elements in row-major order."""
+    source, out = n.inputs[0].type, n.outputs[0].type
+    assert isinstance(source, TensorType) and isinstance(out, TensorType)
+    return n.attrs["offset"] == 0 and n.attrs["strides"] == out.strides() and source.numel() == out.numel()
+
+
 def compose(outer: Node, inner: Node) -> tuple[Sym, tuple[Sym, ...]] | None:
     """Offset and strides of a view of a view over the value below both, or None where no strides express it.
 
     The outer view walks the inner one's elements in row-major numbering, so each of its strides must be a multiple of
     one inner dimension's, and the offset a sum of such multiples."""
-    middle = inner.outputs[0].type
-    assert isinstance(middle, TensorType)
-    steps, strides = middle.strides(), inner.attrs["strides"]
-    dims = [d for d in range(middle.ndim) if middle.sizes[d] != 1]
+    middle, out = inner.outputs[0].type, outer.outputs[0].type
+    assert isinstance(middle, TensorType) and isinstance(out, TensorType)
+    return compose_strides(
+        out.sizes,
+        outer.attrs["strides"],
+        outer.attrs["offset"],
+        middle.sizes,
+        inner.attrs["strides"],
+        inner.attrs["offset"],
+    )
+
+
+def compose_strides(
+    sizes: tuple[Sym, ...],
+    outer: tuple[Sym, ...],
+    outer_offset: Sym,
+    middle: tuple[Sym, ...],
+    strides: tuple[Sym, ...],
+    offset: Sym,
+) -> tuple[Sym, tuple[Sym, ...]] | None:
+    """`compose` on numbers: elements of `sizes` at `outer` strides over the row-major numbering of `middle`, whose elements
+    lie at `strides`."""
+    steps = S.contiguous_strides(middle)
+    dims = [d for d in range(len(middle)) if middle[d] != 1]
     # Adjacent dimensions that lie as one in memory count as one.
     runs: list[tuple[Sym, Sym, Sym]] = []  # (row-major step, stride below, size)
     for d in reversed(dims):
         if runs and strides[d] == runs[-1][1] * runs[-1][2]:
             step, stride, size = runs[-1]
-            runs[-1] = (step, stride, size * middle.sizes[d])
+            runs[-1] = (step, stride, size * middle[d])
         else:
-            runs.append((steps[d], strides[d], middle.sizes[d]))
+            runs.append((steps[d], strides[d], middle[d]))
     runs.reverse()  # slowest first
-    out = outer.outputs[0].type
-    assert isinstance(out, TensorType)
     found: list[Sym] = []
     extent: dict[int, Sym] = {}
-    for stride, size in zip(outer.attrs["strides"], out.sizes):
+    for stride, size in zip(outer, sizes):
         if stride == 0 or size == 1:
             found.append(S.ZERO)
             continue
@@ -96,7 +121,7 @@ def compose(outer: Node, inner: Node) -> tuple[Sym, tuple[Sym, ...]] | None:
                 break
         else:
             return None
-    offset, rest = inner.attrs["offset"], outer.attrs["offset"]
+    rest = outer_offset
     for k, (step, below, run) in enumerate(runs):
         q = rest // step
         if any(a.args for a in q.atoms()):

@@ -212,3 +212,27 @@ def test_half_values_are_rounded_between_members(n):
     step = (x.astype("float32") * np.float32(np.float16(0.1))).astype("float16")
     step = (step.astype("float32") + x.astype("float32")).astype("float16")
     assert (found[0] == (step.astype("float32") * step.astype("float32")).astype("float16")).all()
+
+
+def test_slice_gradients_are_joined_in_place():
+    p = Program(
+        graph("""graph g(%a: f32[s0, 4], %b: f32[s0, 2, 3]) {
+  size s0 = %a 0 hint 4
+  %0: int = const number() {value=0}
+  %1: f32[s0, 10] = generate _full(%0) {codes=("f32",)}
+  %2: f32[s0, 4] = map exp(%a) {codes=("f32",)}
+  %3: f32[s0, 2, 3] = map neg(%b) {codes=("f32",)}
+  %4: f32[s0, 6] = view reshape(%3) {offset=<0>, strides=(<6>, <1>)}
+  %5: f32[s0, 10] = update write(%1, %4) {offset=<4>, strides=(<10>, <1>)}
+  %6: f32[s0, 10] = update write(%1, %2) {offset=<0>, strides=(<10>, <1>)}
+  %7: f32[s0, 10] = map add(%5, %6) {codes=("f32", "f32")}
+  return %7
+}""")
+    )
+    assert [type(s).__name__ for s in p.plan.steps] == ["KernelStep", "KernelStep"]
+    a, b = array(3, 4), array(3, 2, 3, seed=1)
+    b[0, 0, 0] = 0.0
+    status, found = p.run(a, b)
+    assert status == 0, found
+    np.testing.assert_allclose(found[0][:, :4], np.exp(a), rtol=1e-6)
+    assert (found[0][:, 4:] == -b.reshape(3, 6)).all() and not np.signbit(found[0][0, 4])
