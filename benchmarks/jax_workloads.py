@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 
-def _adam(jax: Any, lr: float, weight_decay: float, loss_of: Callable[..., Any], parameters: Any, batch: tuple) -> Callable[[], Any]:
+def _adam(
+    jax: Any, lr: float, weight_decay: float, loss_of: Callable[..., Any], parameters: Any, batch: tuple
+) -> Callable[[], Any]:
     jnp, tree = jax.numpy, jax.tree_util
     b1, b2, eps = 0.9, 0.999, 1e-8
 
@@ -18,7 +20,9 @@ def _adam(jax: Any, lr: float, weight_decay: float, loss_of: Callable[..., Any],
         m = tree.tree_map(lambda m, g: b1 * m + (1 - b1) * g, m, g)
         v = tree.tree_map(lambda v, g: b2 * v + (1 - b2) * g * g, v, g)
         c1, c2 = 1 - b1**t, 1 - b2**t
-        p = tree.tree_map(lambda p, m, v: p * (1 - lr * weight_decay) - lr * (m / c1) / (jnp.sqrt(v / c2) + eps), p, m, v)
+        p = tree.tree_map(
+            lambda p, m, v: p * (1 - lr * weight_decay) - lr * (m / c1) / (jnp.sqrt(v / c2) + eps), p, m, v
+        )
         return (p, m, v, t), loss
 
     run = jax.jit(update, donate_argnums=0)
@@ -114,7 +118,9 @@ def _gpt(jax: Any, layers: int, width: int, heads: int, length: int, batch_size:
             scores = q @ k.swapaxes(-1, -2) / math.sqrt(width // heads)
             attention = jax.nn.softmax(jnp.where(causal, scores, -jnp.inf), -1) @ v
             x = x + dense(attention.transpose(0, 2, 1, 3).reshape(b, t, width), block["proj"])
-            x = x + dense(jax.nn.gelu(dense(layer_norm(x, block["ln2"]), block["up"]), approximate=False), block["down"])
+            x = x + dense(
+                jax.nn.gelu(dense(layer_norm(x, block["ln2"]), block["up"]), approximate=False), block["down"]
+            )
         logits = layer_norm(x, p["norm"]) @ p["head"]
         return _cross_entropy(jax, logits.reshape(-1, vocabulary), y.reshape(-1))
 

@@ -25,7 +25,12 @@ class Peer:
     """A worker process."""
 
     def __init__(self, name: str, threads: int, log: Any) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "TAEDA_NUM_THREADS": str(threads)}
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
+            "TAEDA_NUM_THREADS": str(threads),
+        }
         self.name = name
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", name, str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -125,7 +130,9 @@ def report_workloads(all_results: dict[str, Any], peak: float) -> str:
 
 
 def report_small(ours: dict[str, float], theirs: dict[str, float]) -> str:
-    rows = [[k, f"{1e6 * ours[k]:.2f}", f"{1e6 * theirs[k]:.2f}", ratio(ours[k], theirs[k])] for k in ours if k in theirs]
+    rows = [
+        [k, f"{1e6 * ours[k]:.2f}", f"{1e6 * theirs[k]:.2f}", ratio(ours[k], theirs[k])] for k in ours if k in theirs
+    ]
     values = [ours[k] / theirs[k] for k in ours if k in theirs]
     mean = statistics.geometric_mean(values) if values else float("nan")
     rows.append(["geometric mean", "", "", f"{mean:.2f}"])

@@ -17,7 +17,9 @@ from typing import Any
 def load(name: str, threads: int) -> Any:
     """The framework's module, set to `threads` threads."""
     if name.startswith("jax"):
-        os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'} intra_op_parallelism_threads={threads}"
+        os.environ["XLA_FLAGS"] = (
+            f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'} intra_op_parallelism_threads={threads}"
+        )
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:threads]))
         import jax
@@ -62,7 +64,13 @@ class Worker:
         first = time.perf_counter() - built
         for _ in range(2):
             last = float(self.step())
-        return {"build_s": built - start, "first_step_s": first, "flops": flops, "losses": [loss, last], "peak_mib": peak_mib()}
+        return {
+            "build_s": built - start,
+            "first_step_s": first,
+            "flops": flops,
+            "losses": [loss, last],
+            "peak_mib": peak_mib(),
+        }
 
     def run(self, seconds: float, at_least: int) -> dict[str, Any]:
         times: list[float] = []

@@ -13,7 +13,9 @@ from typing import Any
 Step = Callable[[], Any]
 
 
-def _train_step(lib: Any, model: Any, optimizer: Any, loss_of: Callable[..., Any], batch: tuple, compiled: bool) -> Step:
+def _train_step(
+    lib: Any, model: Any, optimizer: Any, loss_of: Callable[..., Any], batch: tuple, compiled: bool
+) -> Step:
     def step(*batch: Any) -> Any:
         optimizer.zero_grad()
         loss = loss_of(model, *batch)
@@ -100,7 +102,9 @@ def gpt_model(lib: Any, vocabulary: int, layers: int, width: int, heads: int, le
     return GPT()
 
 
-def _gpt(lib: Any, compiled: bool, layers: int, width: int, heads: int, length: int, batch_size: int) -> tuple[Step, float]:
+def _gpt(
+    lib: Any, compiled: bool, layers: int, width: int, heads: int, length: int, batch_size: int
+) -> tuple[Step, float]:
     vocabulary = 65
     lib.manual_seed(0)
     model = gpt_model(lib, vocabulary, layers, width, heads, length)

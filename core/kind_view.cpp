@@ -30,12 +30,14 @@ TensorRef as_dtype(const char *name, const TensorRef &t, DType d) {
       throw RuntimeFault(format("%s(): self.dim() cannot be 0 to view %s as %s (different element sizes)", name,
                                 info(t->dtype).name, info(d).name));
     if (strides[last] != 1)
-      throw RuntimeFault(format("%s(): self.stride(-1) must be 1 to view %s as %s (different element sizes), but got %lld", name,
-                                info(t->dtype).name, info(d).name, (long long)strides[last]));
+      throw RuntimeFault(
+          format("%s(): self.stride(-1) must be 1 to view %s as %s (different element sizes), but got %lld", name,
+                 info(t->dtype).name, info(d).name, (long long)strides[last]));
     auto scaled = [&](int64_t n, const char *what) {
       if (n * from % to)
-        throw RuntimeFault(format("%s(): %s must be divisible by %lld to view %s as %s (different element sizes), but got %lld", name,
-                                  what, (long long)(to / from), info(t->dtype).name, info(d).name, (long long)n));
+        throw RuntimeFault(
+            format("%s(): %s must be divisible by %lld to view %s as %s (different element sizes), but got %lld", name,
+                   what, (long long)(to / from), info(t->dtype).name, info(d).name, (long long)n));
       return n * from / to;
     };
     sizes[last] = scaled(sizes[last], "self.size(-1)");

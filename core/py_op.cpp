@@ -242,7 +242,8 @@ void bind_ops(nb::module_ &m) {
         if (!dtype_from(dtype.ptr(), &d)) throw TypeFault("make_traced: argument 'dtype' must be a taeda.dtype");
         TensorRef t(new Tensor);
         t->sizes = dims_from(sizes.ptr(), "make_traced: sizes");
-        t->strides = strides.is_none() ? contiguous_strides(t->sizes) : dims_from(strides.ptr(), "make_traced: strides");
+        t->strides =
+            strides.is_none() ? contiguous_strides(t->sizes) : dims_from(strides.ptr(), "make_traced: strides");
         if (t->strides.size() != t->sizes.size()) throw ValueFault("make_traced: sizes and strides differ in length");
         t->dtype = d;
         t->traced = value.release().ptr();
@@ -260,7 +261,8 @@ void bind_ops(nb::module_ &m) {
   m.def(
       "set_traced_value",
       [](nb::object t, nb::object value) {
-        if (!is_tensor(t.ptr()) || !tensor_ptr(t.ptr())->traced) throw TypeFault("set_traced_value: not a traced tensor");
+        if (!is_tensor(t.ptr()) || !tensor_ptr(t.ptr())->traced)
+          throw TypeFault("set_traced_value: not a traced tensor");
         PyObject *old = std::exchange(tensor_ptr(t.ptr())->traced, value.release().ptr());
         Py_DECREF(old);
       },

@@ -56,7 +56,9 @@ class _Packer:
             items = []
             for key, item in value.items():
                 if not isinstance(key, (str, int, bool, float, type(None))):
-                    raise TypeError(f"save(): dict keys must be str, int, float, bool or None, got {type(key).__name__} at '{path}'")
+                    raise TypeError(
+                        f"save(): dict keys must be str, int, float, bool or None, got {type(key).__name__} at '{path}'"
+                    )
                 items.append([self.pack(key, path), self.pack(item, f"{path}.{key}" if path else str(key))])
             return {"m": items}
         if isinstance(value, (list, tuple)):
@@ -98,7 +100,11 @@ def save(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
     """
     from safetensors import TensorSpec, serialize
 
-    flat = isinstance(obj, Mapping) and bool(obj) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in obj.items())
+    flat = (
+        isinstance(obj, Mapping)
+        and bool(obj)
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in obj.items())
+    )
     packer = _Packer()
     metadata: dict[str, str] = {"format": "taeda"}
     if flat:
@@ -157,7 +163,9 @@ def load(f: str | os.PathLike[str] | BinaryIO, map_location: Any = None, *, weig
         checksums = json.loads(metadata.get(_CHECKSUMS, "{}"))
         structure = json.loads(metadata[_STRUCTURE]) if _STRUCTURE in metadata else None
     except (SafetensorError, ValueError, KeyError, RecursionError) as error:
-        raise RuntimeError(f"load(): '{name}' is not a readable safetensors file (truncated, altered or of another format): {error}") from None
+        raise RuntimeError(
+            f"load(): '{name}' is not a readable safetensors file (truncated, altered or of another format): {error}"
+        ) from None
     tensors: dict[str, Tensor] = OrderedDict()
     for key, entry in entries:
         code = str(entry["dtype"])

@@ -11,7 +11,18 @@ import pytest
 
 import taeda
 
-DTYPES = [taeda.bool, taeda.uint8, taeda.int8, taeda.int16, taeda.int32, taeda.int64, taeda.float16, taeda.bfloat16, taeda.float32, taeda.float64]
+DTYPES = [
+    taeda.bool,
+    taeda.uint8,
+    taeda.int8,
+    taeda.int16,
+    taeda.int32,
+    taeda.int64,
+    taeda.float16,
+    taeda.bfloat16,
+    taeda.float32,
+    taeda.float64,
+]
 
 
 @pytest.fixture
@@ -30,7 +41,11 @@ def test_every_dtype(path, dtype):
 
 
 def test_nested_state(path):
-    state = {"step": 3, "groups": [{"lr": 0.1, "betas": (0.9, 0.999), "name": "a", "none": None}], "by number": {0: taeda.ones(2)}}
+    state = {
+        "step": 3,
+        "groups": [{"lr": 0.1, "betas": (0.9, 0.999), "name": "a", "none": None}],
+        "by number": {0: taeda.ones(2)},
+    }
     taeda.save(state, path)
     back = taeda.load(path)
     assert back["groups"] == state["groups"] and back["step"] == 3

@@ -24,9 +24,11 @@ def fit(f, a, b, n):
 
 def around_zero(f, series_terms):
     """f with its removable singularity at 0 filled by a Taylor polynomial."""
+
     def g(x):
         x = mp.mpf(x)
         return f(x) if abs(x) > mp.mpf("1e-12") else series_terms(x)
+
     return g
 
 

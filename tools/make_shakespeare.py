@@ -11,7 +11,14 @@ import tarfile
 import unicodedata
 from pathlib import Path
 
-POEMS = ("lovers_complaint", "passionate_pilgrim", "phoenix_and_the_turtle", "rape_of_lucrece", "sonnets", "venus_and_adonis")
+POEMS = (
+    "lovers_complaint",
+    "passionate_pilgrim",
+    "phoenix_and_the_turtle",
+    "rape_of_lucrece",
+    "sonnets",
+    "venus_and_adonis",
+)
 NOTICE = re.compile(r"gutenberg|etext|copyright|public domain|distributed|electronic version", re.IGNORECASE)
 
 

@@ -16,17 +16,19 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import taeda  # noqa: E402
+import taeda
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from model import Characters, CharGPT  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: E402
-from rich.table import Table  # noqa: E402
-from tensorboardX import SummaryWriter  # noqa: E402
+from model import Characters, CharGPT
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from tensorboardX import SummaryWriter
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
+ALPHABET = OUT / "export" / "alphabet.txt"
+PROMPT = "ROMEO."
 BATCH, CONTEXT = 32, 64
 PEAK_RATE, WARMUP = 2e-3, 60
 
@@ -64,7 +66,9 @@ class Run:
             losses = [float(self.model.loss(*self.text.batch("held out", BATCH, CONTEXT, generator))) for _ in range(8)]
         return sum(losses) / len(losses)
 
-    def phase(self, name: str, step: Callable[..., taeda.Tensor], seconds: float, progress: Progress, task: Any) -> float:
+    def phase(
+        self, name: str, step: Callable[..., taeda.Tensor], seconds: float, progress: Progress, task: Any
+    ) -> float:
         """Steps for `seconds`; returns the median steps per second."""
         times: list[float] = []
         deadline = time.perf_counter() + seconds
@@ -86,7 +90,11 @@ class Run:
                 self.writer.add_scalar("loss/held out", self.held_out[-1][1], self.steps)
             recent = [value for _, value in self.curve[-50:]]
             progress.update(
-                task, completed=min(self.spent, self.seconds), phase=name, loss=sum(recent) / len(recent), rate=1 / times[-1]
+                task,
+                completed=min(self.spent, self.seconds),
+                phase=name,
+                loss=sum(recent) / len(recent),
+                rate=1 / times[-1],
             )
         return 1 / sorted(times[1:] or times)[len(times[1:] or times) // 2]
 
@@ -126,7 +134,8 @@ class Run:
         axes.plot(*zip(*self.curve), color="#9ecae1", linewidth=0.6, label="train, each batch")
         width = max(1, len(self.curve) // 100)
         smooth = [
-            (self.curve[i][0], sum(v for _, v in self.curve[i - width : i]) / width) for i in range(width, len(self.curve), width)
+            (self.curve[i][0], sum(v for _, v in self.curve[i - width : i]) / width)
+            for i in range(width, len(self.curve), width)
         ]
         if smooth:
             axes.plot(*zip(*smooth), color="#08519c", linewidth=1.6, label="train, mean")
@@ -144,15 +153,28 @@ def export(run: Run, console: Console) -> Path:
     run.model.eval()
     example = run.text.batch("held out", 2, CONTEXT)[0]
     built = taeda.export.build(run.model, (example,), OUT / "export", name="char_gpt")
-    (OUT / "export" / "alphabet.txt").write_text(run.text.alphabet)
+    ALPHABET.write_text(run.text.alphabet)
     program = OUT / "generate"
     command = [os.environ.get("CXX", "c++"), "-std=c++20", "-O2", "-I", str(OUT / "export"), str(HERE / "generate.cpp"), "-o", str(program),
                str(built.library), f"-Wl,-rpath,{OUT / 'export'}"]  # fmt: skip
     subprocess.run(command, check=True)
-    libraries = subprocess.run(["ldd", str(program), str(built.library)], capture_output=True, text=True, check=True).stdout
+    libraries = subprocess.run(
+        ["ldd", str(program), str(built.library)], capture_output=True, text=True, check=True
+    ).stdout
     if "python" in libraries.lower():
         raise RuntimeError("the exported program must not depend on Python:\n" + libraries)
-    console.print(f"exported {built.library.name} ({built.library.stat().st_size / 1e6:.1f} MB); ldd shows no Python")
+    said = subprocess.run(
+        [str(program), str(ALPHABET), str(CONTEXT), "0", PROMPT], capture_output=True, text=True, check=True
+    ).stdout
+    ids = taeda.tensor([[run.text.alphabet.index(c) for c in PROMPT]])
+    with taeda.no_grad():
+        expected = run.model(ids)[0, -1].tolist()
+    if [float.fromhex(line) for line in said.split()] != expected:
+        raise RuntimeError("the C++ program's logits differ from the eager model's")
+    size = built.library.stat().st_size / 1e6
+    console.print(
+        f"exported {built.library.name} ({size:.1f} MB); ldd shows no Python; its logits equal eager's bit for bit"
+    )
     return program
 
 
@@ -164,7 +186,9 @@ def main() -> None:
     if os.environ.get("DEMO_RESUME") == "1" and (OUT / "char_gpt.safetensors").exists():
         run.model.load_state_dict(taeda.load(OUT / "char_gpt.safetensors"))
     parameters = sum(p.numel() for p in run.model.parameters())
-    console.print(f"[bold]Character GPT[/] with {parameters:,} parameters on {sum(map(len, run.text.parts.values())):,} characters of Shakespeare")
+    console.print(
+        f"[bold]Character GPT[/] with {parameters:,} parameters on {sum(map(len, run.text.parts.values())):,} characters of Shakespeare"
+    )
     rates = run.train()
     run.draw()
 
@@ -178,11 +202,13 @@ def main() -> None:
         table.add_row("speed-up", f"{rates['compiled'] / rates['eager']:.2f}x")
         table.add_row("compiling took", f"{rates['compile seconds']:.1f} s")
     console.print(table)
-    console.print(f"{run.steps} steps; held-out loss {run.held_out[-1][1]:.3f}; curve in {OUT / 'loss.png'}, events in {OUT / 'events'}")
+    console.print(
+        f"{run.steps} steps; held-out loss {run.held_out[-1][1]:.3f}; curve in {OUT / 'loss.png'}, events in {OUT / 'events'}"
+    )
 
     program = export(run, console)
     text = subprocess.run(
-        [str(program), str(OUT / "export" / "alphabet.txt"), str(CONTEXT), "600", "ROMEO."], capture_output=True, text=True, check=True
+        [str(program), str(ALPHABET), str(CONTEXT), "600", PROMPT], capture_output=True, text=True, check=True
     ).stdout
     console.rule("written by the C++ program")
     console.print(text, markup=False, highlight=False)

@@ -48,7 +48,9 @@ int main(int argc, char **argv) {
   std::mt19937_64 random(argc > 6 ? std::strtoull(argv[6], nullptr, 10) : 1);
   std::vector<std::int64_t> ids = encode(alphabet, prompt);
   if (alphabet.empty() || ids.empty() || context == 0 || temperature <= 0) {
-    std::fprintf(stderr, "%s: need a readable alphabet, a prompt of its characters, a context and a positive temperature\n", argv[0]);
+    std::fprintf(stderr,
+                 "%s: need a readable alphabet, a prompt of its characters, a context and a positive temperature\n",
+                 argv[0]);
     return 2;
   }
   try {

@@ -50,7 +50,9 @@ class Characters:
         cut = len(text) * 9 // 10
         self.parts = {"train": codes[:cut], "held out": codes[cut:]}
 
-    def batch(self, part: str, batch_size: int, context: int, generator: taeda.Generator | None = None) -> tuple[taeda.Tensor, taeda.Tensor]:
+    def batch(
+        self, part: str, batch_size: int, context: int, generator: taeda.Generator | None = None
+    ) -> tuple[taeda.Tensor, taeda.Tensor]:
         """Random windows: inputs and targets, both [batch_size, context]."""
         codes = self.parts[part]
         starts = taeda.randint(0, len(codes) - context - 1, (batch_size, 1), generator=generator)

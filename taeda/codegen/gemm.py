@@ -130,10 +130,9 @@ def _micro(module: Module, name: str, dtype: str, tile: Shape, rows: int, stride
     full = f.compare("sge", "%n", str(tile.nr))
     fresh = f.compare("ne", "%first", "0")
     accumulators = [[f.var(op.vector, op.zero) for _ in range(tile.columns)] for _ in range(rows)]
-    row_at = []  # offset of row i of A, clamped to the last one that exists
     last = f.sub("%m", "1")
-    for i in range(rows):
-        row_at.append(f.mul(f.minimum(str(i), last), "%a_row") if strided and i else "0")
+    # offset of row i of A, clamped to the last one that exists
+    row_at = [f.mul(f.minimum(str(i), last), "%a_row") if strided and i else "0" for i in range(rows)]
 
     no = f.label("resume")
     start = f.label("start")

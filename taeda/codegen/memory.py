@@ -70,6 +70,11 @@ def _define_tail(module: Module) -> None:
     f.finish()
 
 
+def tail_copy(f: Function, dst: str, src: str, byte_count: str) -> None:
+    """Copies fewer than 1024 bytes without touching memory beyond them."""
+    f.call("void", f.module.helper("td_tail", _define_tail), f"ptr {dst}", f"ptr {src}", f"i64 {byte_count}")
+
+
 def move(f: Function, size: int, dst: str, dst_stride: str, src: str, src_stride: str, n: str) -> None:
     """Copies n elements between any two strides."""
     callee = f.module.helper(f"td_move{size}", _define_move(size))
@@ -144,13 +149,7 @@ def load_raw(f: Function, pointer: str, code: str, width: int, mask: Mask | None
                 f"<{width} x i1> {mask.lanes}",
                 f"{type_} zeroinitializer",
             )
-        f.call(
-            "void",
-            f.module.helper("td_tail", _define_tail),
-            f"ptr {buffer}",
-            f"ptr {pointer}",
-            f"i64 {f.mul(mask.count, str(size))}",
-        )
+        tail_copy(f, str(buffer), pointer, f.mul(mask.count, str(size)))
         pointer = str(buffer)
     return f.v(f"load {type_}, ptr {pointer}, align {size}")
 
@@ -166,13 +165,7 @@ def store_raw(
             f.call("void", callee, f"{type_} {value}", f"ptr {pointer}", f"i32 {size}", f"<{width} x i1> {mask.lanes}")
             return
         f.emit(f"store {type_} {value}, ptr {buffer}, align {size}")
-        f.call(
-            "void",
-            f.module.helper("td_tail", _define_tail),
-            f"ptr {pointer}",
-            f"ptr {buffer}",
-            f"i64 {f.mul(mask.count, str(size))}",
-        )
+        tail_copy(f, pointer, str(buffer), f.mul(mask.count, str(size)))
         return
     f.emit(f"store {type_} {value}, ptr {pointer}, align {size}")
 

@@ -36,7 +36,9 @@ def default_collate(batch: Sequence[Any]) -> Any:
         return taeda.stack(list(batch), 0)
     if _is_numpy(first):
         if first.dtype.kind in "SUO":
-            raise TypeError(f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {first.dtype}")
+            raise TypeError(
+                f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {first.dtype}"
+            )
         return taeda.stack([taeda.as_tensor(v) for v in batch], 0)
     if isinstance(first, float):
         return taeda.tensor(list(batch), dtype=taeda.float64)
@@ -52,4 +54,6 @@ def default_collate(batch: Sequence[Any]) -> Any:
         if any(len(sample) != len(first) for sample in batch):
             raise RuntimeError("each element in list of batch should be of equal size")
         return [default_collate(column) for column in zip(*batch)]
-    raise TypeError(f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {type(first)}")
+    raise TypeError(
+        f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {type(first)}"
+    )

@@ -129,7 +129,7 @@ def random_split(
         for i, fraction in enumerate(lengths):
             if fraction < 0 or fraction > 1:
                 raise ValueError(f"Fraction at index {i} is not between 0 and 1")
-            sizes.append(int(math.floor(total * fraction)))
+            sizes.append(math.floor(total * fraction))
         for i in range(total - sum(sizes)):
             sizes[i % len(sizes)] += 1
         lengths = sizes

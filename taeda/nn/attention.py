@@ -65,7 +65,15 @@ class MultiheadAttention(Module):
         def new(*shape: int) -> Parameter:
             return Parameter(taeda.empty(shape, dtype=dtype, device=device))
 
-        names = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias", "bias_k", "bias_v")
+        names = (
+            "in_proj_weight",
+            "q_proj_weight",
+            "k_proj_weight",
+            "v_proj_weight",
+            "in_proj_bias",
+            "bias_k",
+            "bias_v",
+        )
         if self._qkv_same_embed_dim:
             self.in_proj_weight: Parameter | None = new(3 * embed_dim, embed_dim)
         else:
@@ -107,7 +115,13 @@ class MultiheadAttention(Module):
         return q, k, v
 
     def _mask(
-        self, attn_mask: Tensor | None, padding: Tensor | None, batch: int, added: int, is_causal: bool, dtype: taeda.dtype
+        self,
+        attn_mask: Tensor | None,
+        padding: Tensor | None,
+        batch: int,
+        added: int,
+        is_causal: bool,
+        dtype: taeda.dtype,
     ) -> Tensor | None:
         """One additive mask that broadcasts to [N, heads, L, S]."""
         if is_causal and attn_mask is None:
@@ -133,7 +147,9 @@ class MultiheadAttention(Module):
         attn_mask: Tensor | None = None, average_attn_weights: bool = True, is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
         if query.dim() not in (2, 3):
-            raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {query.dim()}-D query tensor")
+            raise AssertionError(
+                f"query should be unbatched 2D or batched 3D tensor but received {query.dim()}-D query tensor"
+            )
         batched = query.dim() == 3
         if key.dim() != query.dim() or value.dim() != query.dim():
             raise AssertionError(

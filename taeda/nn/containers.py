@@ -191,7 +191,9 @@ class ModuleDict(Module):
 
     def update(self, modules: Any) -> None:
         if not isinstance(modules, Iterable):
-            raise TypeError(f"ModuleDict.update should be called with an iterable of key/value pairs, got {type(modules).__name__}")
+            raise TypeError(
+                f"ModuleDict.update should be called with an iterable of key/value pairs, got {type(modules).__name__}"
+            )
         for key, module in modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules:
             self[key] = module
 
@@ -231,7 +233,10 @@ class ParameterList(Module):
         return self
 
     def extra_repr(self) -> str:
-        rows = [f"({i}): Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.shape))}]" for i, p in enumerate(self)]
+        rows = [
+            f"({i}): Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.shape))}]"
+            for i, p in enumerate(self)
+        ]
         return "\n".join(rows)
 
 
@@ -278,4 +283,6 @@ class ParameterDict(Module):
         return [(k, self[k]) for k in self._keys]
 
     def extra_repr(self) -> str:
-        return "\n".join(f"({k}): Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.shape))}]" for k, p in self.items())
+        return "\n".join(
+            f"({k}): Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.shape))}]" for k, p in self.items()
+        )

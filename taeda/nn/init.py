@@ -48,7 +48,12 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: taed
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: taeda.Generator | None = None
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: taeda.Generator | None = None,
 ) -> Tensor:
     """Fills with N(mean, std^2) restricted to [a, b]: draws outside are drawn again."""
     with taeda.no_grad():
@@ -93,7 +98,11 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: taeda.Generator
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: taeda.Generator | None = None
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: taeda.Generator | None = None,
 ) -> Tensor:
     """He et al., ICCV 2015: U(-b, b), b = gain * sqrt(3 / fan)."""
     if 0 in tensor.shape:
@@ -103,7 +112,11 @@ def kaiming_uniform_(
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: taeda.Generator | None = None
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: taeda.Generator | None = None,
 ) -> Tensor:
     """He et al., ICCV 2015: std = gain / sqrt(fan)."""
     if 0 in tensor.shape:

@@ -38,7 +38,9 @@ class Linear(Module):
     weight: Parameter
     bias: Parameter | None
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(taeda.empty((out_features, in_features), dtype=dtype, device=device))
@@ -78,7 +80,9 @@ class Embedding(Module):
         self.max_norm, self.norm_type = max_norm, norm_type
         self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
         if _weight is None:
-            self.weight = Parameter(taeda.empty((num_embeddings, embedding_dim), dtype=dtype, device=device), not _freeze)
+            self.weight = Parameter(
+                taeda.empty((num_embeddings, embedding_dim), dtype=dtype, device=device), not _freeze
+            )
             self.reset_parameters()
         else:
             if list(_weight.shape) != [num_embeddings, embedding_dim]:
@@ -89,7 +93,8 @@ class Embedding(Module):
     def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, **kwargs: Any) -> Embedding:
         if embeddings.dim() != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
-        return cls(*embeddings.shape, _weight=embeddings, _freeze=freeze, **kwargs)
+        rows, width = embeddings.shape
+        return cls(rows, width, _weight=embeddings, _freeze=freeze, **kwargs)
 
     def reset_parameters(self) -> None:
         init.normal_(self.weight)
@@ -191,7 +196,9 @@ class Conv2d(Module):
         if self.padding == "same" and any(s != 1 for s in self.stride):
             raise ValueError("padding='same' is not supported for strided convolutions")
         self.padding_mode = padding_mode
-        self.weight = Parameter(taeda.empty((out_channels, in_channels // groups, *self.kernel_size), dtype=dtype, device=device))
+        self.weight = Parameter(
+            taeda.empty((out_channels, in_channels // groups, *self.kernel_size), dtype=dtype, device=device)
+        )
         if bias:
             self.bias = Parameter(taeda.empty(out_channels, dtype=dtype, device=device))
         else:

@@ -104,7 +104,9 @@ class Module:
                 return
             if name in stores["_modules"]:
                 if value is not None:
-                    raise TypeError(f"cannot assign '{taeda_typename(value)}' as child module '{name}' (nn.Module or None expected)")
+                    raise TypeError(
+                        f"cannot assign '{taeda_typename(value)}' as child module '{name}' (nn.Module or None expected)"
+                    )
                 stores["_modules"][name] = None
                 return
             if isinstance(value, Buffer):
@@ -113,7 +115,9 @@ class Module:
                 return
             if name in stores["_buffers"]:
                 if value is not None and not isinstance(value, Tensor):
-                    raise TypeError(f"cannot assign '{taeda_typename(value)}' as buffer '{name}' (Tensor or None expected)")
+                    raise TypeError(
+                        f"cannot assign '{taeda_typename(value)}' as buffer '{name}' (Tensor or None expected)"
+                    )
                 stores["_buffers"][name] = value
                 return
         super().__setattr__(name, value)
@@ -161,7 +165,9 @@ class Module:
         if hasattr(self, name) and name not in self._buffers:
             raise KeyError(f"attribute '{name}' already exists")
         if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(f"cannot assign '{taeda_typename(tensor)}' object to buffer '{name}' (Tensor or None required)")
+            raise TypeError(
+                f"cannot assign '{taeda_typename(tensor)}' object to buffer '{name}' (Tensor or None required)"
+            )
         self._buffers[name] = tensor
         if persistent:
             self._non_persistent_buffers_set.discard(name)
@@ -173,7 +179,9 @@ class Module:
         if hasattr(self, name) and name not in self._parameters:
             raise KeyError(f"attribute '{name}' already exists")
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"cannot assign '{taeda_typename(param)}' object to parameter '{name}' (nn.Parameter or None required)")
+            raise TypeError(
+                f"cannot assign '{taeda_typename(param)}' object to parameter '{name}' (nn.Parameter or None required)"
+            )
         if param is not None and param.grad_fn is not None:
             raise ValueError(
                 f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To express "
@@ -257,7 +265,11 @@ class Module:
             result = self.forward(*args, **kwargs)
             done = True
             for key, hook in [*_GLOBAL_FORWARD_HOOKS.items(), *self._forward_hooks.items()]:
-                changed = hook(self, args, kwargs, result) if key in self._forward_hooks_with_kwargs else hook(self, args, result)
+                changed = (
+                    hook(self, args, kwargs, result)
+                    if key in self._forward_hooks_with_kwargs
+                    else hook(self, args, result)
+                )
                 if changed is not None:
                     result = changed
             if (backward_hooks or backward_pre_hooks) and isinstance(result, (Tensor, tuple)):
@@ -267,7 +279,9 @@ class Module:
             if not done:
                 for key, hook in list(self._forward_hooks.items()):
                     if key in self._forward_hooks_always_called:
-                        hook(self, args, kwargs, None) if key in self._forward_hooks_with_kwargs else hook(self, args, None)
+                        hook(self, args, kwargs, None) if key in self._forward_hooks_with_kwargs else hook(
+                            self, args, None
+                        )
             raise
 
     def _receive_backward(self, pre_hooks: list[Callable], grads: tuple, seen: dict) -> tuple:
@@ -297,7 +311,9 @@ class Module:
             flags[1][handle.id] = True
         return handle
 
-    def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
+    def register_forward_pre_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
         """Calls hook(module, args[, kwargs]) before forward; a value returned replaces the arguments."""
         handle = register(self._forward_pre_hooks, hook, self._forward_pre_hooks_with_kwargs, prepend=prepend)
         if with_kwargs:
@@ -342,7 +358,9 @@ class Module:
         for _, module in self.named_children():
             yield module
 
-    def _named_members(self, store: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
+    def _named_members(
+        self, store: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
         modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
         for path, module in modules:
@@ -361,7 +379,9 @@ class Module:
         for _, parameter in self.named_parameters(recurse=recurse):
             yield parameter
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
         yield from self._named_members("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
@@ -438,7 +458,9 @@ class Module:
         if dtype is None:
             return self
         if not (dtype.is_floating_point or dtype.is_complex):
-            raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}")
+            raise TypeError(
+                f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
+            )
         return self._apply(lambda t: t.to(dtype) if t.is_floating_point() or t.is_complex() else t)
 
     def type(self: T, dst_type: Any) -> T:
@@ -460,7 +482,9 @@ class Module:
         return self
 
     # -- state dicts -------------------------------------------------------------------------------------------------------
-    def state_dict(self, *args: Any, destination: dict | None = None, prefix: str = "", keep_vars: bool = False) -> dict[str, Any]:
+    def state_dict(
+        self, *args: Any, destination: dict | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
         """Name to tensor for all parameters and persistent buffers; detached unless keep_vars."""
         if args:
             destination, prefix, keep_vars = (*args, *(destination, prefix, keep_vars)[len(args) :])[:3]
@@ -492,7 +516,9 @@ class Module:
         if type(self).get_extra_state is not Module.get_extra_state:
             destination[prefix + _EXTRA_STATE] = self.get_extra_state()
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Copies tensors by name into parameters and buffers.
 
         strict: missing or unexpected keys and shape mismatches raise one RuntimeError that lists them all (shape mismatches
@@ -508,7 +534,9 @@ class Module:
 
         def load(module: Module, prefix: str) -> None:
             local = {} if metadata is None else metadata.get(prefix[:-1], {})
-            module._load_from_state_dict(state, prefix, {**local, "assign_to_params_buffers": assign}, True, missing, unexpected, errors)
+            module._load_from_state_dict(
+                state, prefix, {**local, "assign_to_params_buffers": assign}, True, missing, unexpected, errors
+            )
             for name, child in module._modules.items():
                 if child is not None:
                     load(child, prefix + name + ".")
@@ -519,7 +547,9 @@ class Module:
         load(self, "")
         if strict:
             if unexpected:
-                errors.insert(0, f"Unexpected key(s) in state_dict: {', '.join(map(repr, unexpected))}. ".replace("'", '"'))
+                errors.insert(
+                    0, f"Unexpected key(s) in state_dict: {', '.join(map(repr, unexpected))}. ".replace("'", '"')
+                )
             if missing:
                 errors.insert(0, f"Missing key(s) in state_dict: {', '.join(map(repr, missing))}. ".replace("'", '"'))
         if errors:

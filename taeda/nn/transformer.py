@@ -65,13 +65,23 @@ class TransformerEncoderLayer(_FeedForward):
         self.activation = _activation(activation)
 
     def forward(
-        self, src: Tensor, src_mask: Tensor | None = None, src_key_padding_mask: Tensor | None = None, is_causal: bool = False
+        self,
+        src: Tensor,
+        src_mask: Tensor | None = None,
+        src_key_padding_mask: Tensor | None = None,
+        is_causal: bool = False,
     ) -> Tensor:
         x = src
 
         def attend(x: Tensor) -> Tensor:
             out = self.self_attn(
-                x, x, x, attn_mask=src_mask, key_padding_mask=src_key_padding_mask, need_weights=False, is_causal=is_causal
+                x,
+                x,
+                x,
+                attn_mask=src_mask,
+                key_padding_mask=src_key_padding_mask,
+                need_weights=False,
+                is_causal=is_causal,
             )[0]
             return self.dropout1(out)
 
@@ -115,7 +125,13 @@ class TransformerDecoderLayer(_FeedForward):
 
         def attend(x: Tensor) -> Tensor:
             out = self.self_attn(
-                x, x, x, attn_mask=tgt_mask, key_padding_mask=tgt_key_padding_mask, need_weights=False, is_causal=tgt_is_causal
+                x,
+                x,
+                x,
+                attn_mask=tgt_mask,
+                key_padding_mask=tgt_key_padding_mask,
+                need_weights=False,
+                is_causal=tgt_is_causal,
             )[0]
             return self.dropout1(out)
 
@@ -152,7 +168,11 @@ class TransformerEncoder(Module):
         self.num_layers, self.norm = num_layers, norm
 
     def forward(
-        self, src: Tensor, mask: Tensor | None = None, src_key_padding_mask: Tensor | None = None, is_causal: bool | None = None
+        self,
+        src: Tensor,
+        mask: Tensor | None = None,
+        src_key_padding_mask: Tensor | None = None,
+        is_causal: bool | None = None,
     ) -> Tensor:
         mask = as_float_mask(mask, "mask", src.dtype)
         padding = as_float_mask(src_key_padding_mask, "src_key_padding_mask", src.dtype)
@@ -197,17 +217,31 @@ class Transformer(Module):
     ) -> None:  # fmt: skip
         super().__init__()
         kind: dict[str, Any] = {"device": device, "dtype": dtype}
-        common: tuple = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias)
+        common: tuple = (
+            d_model,
+            nhead,
+            dim_feedforward,
+            dropout,
+            activation,
+            layer_norm_eps,
+            batch_first,
+            norm_first,
+            bias,
+        )
         if custom_encoder is not None:
             self.encoder = custom_encoder
         else:
             encoder_norm = LayerNorm(d_model, layer_norm_eps, bias=bias, **kind)
-            self.encoder = TransformerEncoder(TransformerEncoderLayer(*common, **kind), num_encoder_layers, encoder_norm)
+            self.encoder = TransformerEncoder(
+                TransformerEncoderLayer(*common, **kind), num_encoder_layers, encoder_norm
+            )
         if custom_decoder is not None:
             self.decoder = custom_decoder
         else:
             decoder_norm = LayerNorm(d_model, layer_norm_eps, bias=bias, **kind)
-            self.decoder = TransformerDecoder(TransformerDecoderLayer(*common, **kind), num_decoder_layers, decoder_norm)
+            self.decoder = TransformerDecoder(
+                TransformerDecoderLayer(*common, **kind), num_decoder_layers, decoder_norm
+            )
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 init.xavier_uniform_(parameter)

@@ -13,6 +13,10 @@ from __future__ import annotations
 
 import struct
 
+TYPE_CHECKING = False  # typing itself costs import time
+if TYPE_CHECKING:
+    from typing import Any
+
 FLOATS = ("f32", "f64")
 INTS = ("u8", "i8", "i16", "i32", "i64")
 COMPUTE_DTYPES = ("b1", *INTS, *FLOATS)
@@ -44,7 +48,7 @@ class Expr:
     op: str
     args: tuple[Expr, ...]
     dtype: str
-    attr: object
+    attr: Any
 
     # -- arithmetic ------------------------------------------------------------------------------------------------
     def __add__(self, o):

@@ -75,14 +75,14 @@ log = _function("log", lambda x, y: 1 / x, (1, 1))
 log2 = _function("log2", lambda x, y: 1 / (x * _LN2), (1, 1.5))
 log10 = _function("log10", lambda x, y: 1 / (x * _LN10), (1, 1.5))
 log1p = _function("log1p", lambda x, y: 1 / (x + 1), (1.5, 1.5))
-sin = _function("sin", lambda x, y: cos(x), (1, 1))
-cos = _function("cos", lambda x, y: -sin(x), (1, 1))
+sin: Callable = _function("sin", lambda x, y: cos(x), (1, 1))
+cos: Callable = _function("cos", lambda x, y: -sin(x), (1, 1))
 tan = _function("tan", lambda x, y: y * y + 1, (1, 2))
 asin = _function("asin", lambda x, y: rsqrt(1 - x * x), (1, 2))
 acos = _function("acos", lambda x, y: -rsqrt(1 - x * x), (1, 2))
 atan = _function("atan", lambda x, y: 1 / (x * x + 1), (1, 2))
-sinh = _function("sinh", lambda x, y: cosh(x), (1, 2.5))
-cosh = _function("cosh", lambda x, y: sinh(x), (1, 2.5))
+sinh: Callable = _function("sinh", lambda x, y: cosh(x), (1, 2.5))
+cosh: Callable = _function("cosh", lambda x, y: sinh(x), (1, 2.5))
 tanh = _function("tanh", lambda x, y: 1 - y * y, (1.1, 1.2))
 asinh = _function("asinh", lambda x, y: rsqrt(x * x + 1), (1, 3))
 acosh = _function("acosh", lambda x, y: rsqrt(x * x - 1), (1, 3))
@@ -90,7 +90,7 @@ atanh = _function("atanh", lambda x, y: 1 / (1 - x * x), (1, 3))
 erf = _function("erf", lambda x, y: (2 / math.sqrt(math.pi)) * exp(-(x * x)), (1.1, 1.2))
 erfc = _function("erfc", lambda x, y: (-2 / math.sqrt(math.pi)) * exp(-(x * x)), (1, 3.5))
 sigmoid = _function("sigmoid", lambda x, y: y * (1 - y), (2, 2))
-pow = _function(
+pow: Callable = _function(
     "pow",
     lambda x, p, y: (
         select(p.eq(0), as_expr(0, x.dtype), p * pow(x, p - 1)),

@@ -31,6 +31,8 @@ structured(
     oracle="lambda x, s: x.reshape(s)",
     doc="The elements in another shape: a view where strides allow, else a copy.",
 )
+
+
 def _view_as_dtype(input, *shape, dtype=None):
     """`x.view(dtype)`: the same memory as elements of another dtype."""
     dtype = shape[0] if len(shape) == 1 else dtype

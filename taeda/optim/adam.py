@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import taeda
@@ -11,7 +12,7 @@ from taeda import Tensor
 from taeda.utils.host import host_numbers
 
 from .fused import fused_step
-from .optimizer import Optimizer, check_range, evaluate, with_gradient
+from .optimizer import Optimizer, check_range, evaluate, gradients, with_gradient
 
 
 class Adam(Optimizer):
@@ -33,7 +34,9 @@ class Adam(Optimizer):
         check_range("beta parameter at index 1", betas[1], 0.0, 1.0)
         check_range("weight_decay value", weight_decay)
         if differentiable:
-            raise ValueError(f"{type(self).__name__}: argument 'differentiable' must be False: the fused update has no gradient")
+            raise ValueError(
+                f"{type(self).__name__}: argument 'differentiable' must be False: the fused update has no gradient"
+            )
         super().__init__(params, {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "maximize": maximize,
             "foreach": foreach, "capturable": capturable, "differentiable": differentiable, "fused": fused,
@@ -69,9 +72,14 @@ class Adam(Optimizer):
                     self._init_state(p, group["amsgrad"])
                 by_step.setdefault(self.state[p]["step"], []).append(p)
             for params in by_step.values():
-                numbers = host_numbers(lambda group=group, params=params: self._advance(group, params))
+                numbers = host_numbers(partial(self._advance, group, params))
                 states = [self.state[p] for p in params]
-                lists = [params, [p.grad for p in params], [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states]]
+                lists = [
+                    params,
+                    gradients(params),
+                    [s["exp_avg"] for s in states],
+                    [s["exp_avg_sq"] for s in states],
+                ]
                 name = "_adamw" if self._decoupled else "_adam"
                 if group["amsgrad"]:
                     lists.append([s["max_exp_avg_sq"] for s in states])

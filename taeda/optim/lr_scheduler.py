@@ -56,7 +56,10 @@ class LambdaLR(LRScheduler):
     """initial lr times lr_lambda(epoch); one function, or one per group."""
 
     def __init__(
-        self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]], last_epoch: int = -1
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+        last_epoch: int = -1,
     ) -> None:
         groups = len(optimizer.param_groups)
         lambdas = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else [lr_lambda] * groups
@@ -201,9 +204,7 @@ class OneCycleLR(LRScheduler):
     def get_lr(self) -> list[float]:
         step = self.last_epoch
         if step > self.total_steps:
-            raise ValueError(
-                f"Tried to step {step} times. The specified number of total steps is {self.total_steps}"
-            )
+            raise ValueError(f"Tried to step {step} times. The specified number of total steps is {self.total_steps}")
         rates = []
         for group in self.optimizer.param_groups:
             begin = 0.0
@@ -213,7 +214,11 @@ class OneCycleLR(LRScheduler):
                     fraction = (step - begin) / (end - begin)
                     rates.append(self._anneal(levels[source], levels[target], fraction))
                     if self.cycle_momentum:
-                        moments = {"initial": group["max_momentum"], "max": group["base_momentum"], "min": group["max_momentum"]}
+                        moments = {
+                            "initial": group["max_momentum"],
+                            "max": group["base_momentum"],
+                            "min": group["max_momentum"],
+                        }
                         self._set_momentum(group, self._anneal(moments[source], moments[target], fraction))
                     break
                 begin = end

@@ -52,7 +52,7 @@ class Optimizer:
         super().__init_subclass__(**kwargs)
         step = cls.__dict__.get("step")
         if step is not None:
-            cls.step = _with_hooks(step)  # type: ignore[attr-defined]
+            cls.step = _with_hooks(step)  # type: ignore[method-assign]
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds parameters to be optimised, with options of their own."""
@@ -129,7 +129,9 @@ class Optimizer:
         if len(saved_groups) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(a["params"]) != len(b["params"]) for a, b in zip(self.param_groups, saved_groups)):
-            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
+            raise ValueError(
+                "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+            )
         by_number = {
             number: p
             for saved, group in zip(saved_groups, self.param_groups)
@@ -187,7 +189,9 @@ def _with_hooks(step: Callable) -> Callable:
             changed = hook(self, args, kwargs)
             if changed is not None:
                 if not (isinstance(changed, tuple) and len(changed) == 2):
-                    raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {changed}.")
+                    raise RuntimeError(
+                        f"{step} must return None or a tuple of (new_args, new_kwargs), but got {changed}."
+                    )
                 args, kwargs = changed
         result = step(self, *args, **kwargs)
         for hook in list(self._step_post_hooks.values()):
@@ -214,3 +218,7 @@ def check_range(name: str, value: Any, low: float = 0.0, high: float | None = No
 
 def with_gradient(params: Iterable[Tensor]) -> list[Tensor]:
     return [p for p in params if p.grad is not None]
+
+
+def gradients(params: Iterable[Tensor]) -> list[Tensor]:
+    return [p.grad for p in params if p.grad is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import taeda
@@ -10,7 +11,7 @@ from taeda import Tensor
 from taeda.utils.host import host_numbers
 
 from .fused import fused_step
-from .optimizer import Optimizer, check_range, evaluate, with_gradient
+from .optimizer import Optimizer, check_range, evaluate, gradients, with_gradient
 
 
 class SGD(Optimizer):
@@ -37,6 +38,10 @@ class SGD(Optimizer):
     def _numbers(group: dict[str, Any]) -> tuple[float, ...]:
         return -1.0 if group["maximize"] else 1.0, float(group["lr"]), float(group["weight_decay"])
 
+    def _momentum_numbers(self, group: dict[str, Any], first: bool) -> tuple[float, ...]:
+        share = 1.0 if first else 1.0 - float(group["dampening"])
+        return *self._numbers(group), float(group["momentum"]), share
+
     @taeda.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of every parameter that has a gradient."""
@@ -46,7 +51,7 @@ class SGD(Optimizer):
             if not params:
                 continue
             if group["momentum"] == 0:
-                fused_step("_sgd_step", [params, [p.grad for p in params]], host_numbers(lambda group=group: self._numbers(group)))
+                fused_step("_sgd_step", [params, gradients(params)], host_numbers(partial(self._numbers, group)))
                 continue
             fresh = [p for p in params if self.state[p].get("momentum_buffer") is None]
             started = [p for p in params if self.state[p].get("momentum_buffer") is not None]
@@ -55,11 +60,7 @@ class SGD(Optimizer):
             # the first step's buffer is the gradient itself, undamped
             for some, first in ((fresh, True), (started, False)):
                 if some:
-                    numbers = host_numbers(
-                        lambda group=group, first=first: (
-                            *self._numbers(group), float(group["momentum"]), 1.0 if first else 1.0 - float(group["dampening"]),
-                        )
-                    )  # fmt: skip
-                    lists = [some, [p.grad for p in some], [self.state[p]["momentum_buffer"] for p in some]]
+                    numbers = host_numbers(partial(self._momentum_numbers, group, first))
+                    lists = [some, gradients(some), [self.state[p]["momentum_buffer"] for p in some]]
                     fused_step("_sgd_nesterov_step" if group["nesterov"] else "_sgd_momentum_step", lists, numbers)
         return loss

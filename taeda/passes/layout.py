@@ -66,7 +66,7 @@ def _permutation(view: Node) -> list[int] | None:
 
 
 def join_slices(graph: Graph) -> int:
-    """Gradients of slices (zeros with the slice's gradient written in) that add up to cover a whole tensor are joined instead.
+    """Gradients of slices (zeros with the slice's gradient written in) that add up to cover a tensor are joined instead.
 
     x + 0 + 0 is x + 0: each piece is still added to one zero, which turns -0 into 0 as the sum does.
     """

@@ -91,8 +91,8 @@ def compose_strides(
     strides: tuple[Sym, ...],
     offset: Sym,
 ) -> tuple[Sym, tuple[Sym, ...]] | None:
-    """`compose` on numbers: elements of `sizes` at `outer` strides over the row-major numbering of `middle`, whose elements
-    lie at `strides`."""
+    """`compose` on numbers: elements of `sizes` at `outer` strides over the row-major numbering of `middle`, whose
+    elements lie at `strides`."""
     steps = S.contiguous_strides(middle)
     dims = [d for d in range(len(middle)) if middle[d] != 1]
     # Adjacent dimensions that lie as one in memory count as one.
@@ -110,13 +110,10 @@ def compose_strides(
         if stride == 0 or size == 1:
             found.append(S.ZERO)
             continue
-        for k, (step, below, run) in enumerate(runs):
+        for k, (step, below, _) in enumerate(runs):
             q = stride // step
             if q * step == stride and q != 0 and not any(a.args for a in q.atoms()):
-                # The walk must stay inside this run: q * (size - 1) <= run - 1, together with the others in it.
                 extent[k] = extent.get(k, S.ZERO) + q * (size - 1)
-                if not (run - 1 - extent[k]).nonnegative() and run - 1 != extent[k]:
-                    return None
                 found.append(q * below)
                 break
         else:
@@ -126,7 +123,8 @@ def compose_strides(
         q = rest // step
         if any(a.args for a in q.atoms()):
             return None
-        if q != 0 and not (run - 1 - extent.get(k, S.ZERO) - q).nonnegative():
+        # All steps together must stay inside the run.
+        if not (run - 1 - extent.get(k, S.ZERO) - q).nonnegative():
             return None
         rest = rest - q * step
         offset = offset + q * below

@@ -7,8 +7,18 @@ import pytest
 
 import taeda
 from taeda.data import (
-    BatchSampler, ConcatDataset, DataLoader, IterableDataset, RandomSampler, SequentialSampler, StackDataset, Subset, TensorDataset,
-    WeightedRandomSampler, default_collate, random_split,
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    StackDataset,
+    Subset,
+    TensorDataset,
+    WeightedRandomSampler,
+    default_collate,
+    random_split,
 )  # fmt: skip
 
 
@@ -19,7 +29,10 @@ def numbers(n=10):
 def test_loader_batches_in_order():
     batches = list(DataLoader(numbers(), batch_size=4))
     assert [b[0].tolist() for b in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert [b[1].tolist() for b in DataLoader(numbers(), batch_size=4, drop_last=True)] == [[0, 2, 4, 6], [8, 10, 12, 14]]
+    assert [b[1].tolist() for b in DataLoader(numbers(), batch_size=4, drop_last=True)] == [
+        [0, 2, 4, 6],
+        [8, 10, 12, 14],
+    ]
     assert len(DataLoader(numbers(), batch_size=4)) == 3
 
 

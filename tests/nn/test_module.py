@@ -72,7 +72,9 @@ def test_forward_hooks_in_order_and_with_replacement():
     layer, seen = nn.Linear(2, 2), []
     layer.register_forward_pre_hook(lambda m, args: seen.append("pre") or (args[0] * 0,))
     handle = layer.register_forward_hook(lambda m, args, out: seen.append("post") or out + 1)
-    layer.register_forward_hook(lambda m, args, kwargs, out: seen.append(("kw", kwargs)), with_kwargs=True, prepend=True)
+    layer.register_forward_hook(
+        lambda m, args, kwargs, out: seen.append(("kw", kwargs)), with_kwargs=True, prepend=True
+    )
     out = layer(taeda.ones(1, 2))
     assert seen == ["pre", ("kw", {}), "post"]
     assert (out == layer.bias + 1).all()

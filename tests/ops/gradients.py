@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy
-from taeda.autograd import grad
 
 import taeda
+from taeda.autograd import grad
 
 STEP = 1e-6
 

@@ -62,11 +62,21 @@ CASES = [
     ("NLLLoss", (), {}, [floats(4, 6), ints(6, 4)]),
     ("BCEWithLogitsLoss", (), {}, [floats(4, 6), ints(2, 4, 6).astype(np.float32)]),
     ("MultiheadAttention", (8, 2), {}, [floats(5, 3, 8), floats(6, 3, 8), floats(6, 3, 8)]),
-    ("MultiheadAttention", (8, 2), {"batch_first": True, "kdim": 6, "vdim": 4}, [floats(3, 5, 8), floats(3, 7, 6), floats(3, 7, 4)]),
+    (
+        "MultiheadAttention",
+        (8, 2),
+        {"batch_first": True, "kdim": 6, "vdim": 4},
+        [floats(3, 5, 8), floats(3, 7, 6), floats(3, 7, 4)],
+    ),
     ("MultiheadAttention", (8, 4), {"add_bias_kv": True, "add_zero_attn": True}, [floats(5, 3, 8)] * 3),
     ("MultiheadAttention", (8, 2), {"bias": False}, [floats(5, 8)] * 3),
     ("TransformerEncoderLayer", (8, 2, 16), {"dropout": 0.0}, [floats(5, 3, 8)]),
-    ("TransformerEncoderLayer", (8, 2, 16), {"dropout": 0.0, "norm_first": True, "batch_first": True, "activation": "gelu"}, [floats(3, 5, 8)]),
+    (
+        "TransformerEncoderLayer",
+        (8, 2, 16),
+        {"dropout": 0.0, "norm_first": True, "batch_first": True, "activation": "gelu"},
+        [floats(3, 5, 8)],
+    ),
     ("TransformerDecoderLayer", (8, 2, 16), {"dropout": 0.0}, [floats(5, 3, 8), floats(6, 3, 8)]),
     ("Transformer", (8, 2, 1, 2, 16), {"dropout": 0.0, "batch_first": True}, [floats(3, 5, 8), floats(3, 4, 8)]),
 ]
@@ -139,7 +149,12 @@ def test_train_and_eval_give_the_same_bits():
 def test_initial_distributions():
     torch.manual_seed(0)
     taeda.manual_seed(0)
-    for name, args in (("Linear", (200, 300)), ("Conv2d", (16, 32, 5)), ("Embedding", (300, 64)), ("MultiheadAttention", (64, 4))):
+    for name, args in (
+        ("Linear", (200, 300)),
+        ("Conv2d", (16, 32, 5)),
+        ("Embedding", (300, 64)),
+        ("MultiheadAttention", (64, 4)),
+    ):
         for (key, a), b in zip(getattr(nn, name)(*args).named_parameters(), getattr(tnn, name)(*args).parameters()):
             a, b = a.detach().numpy(), b.detach().numpy()
             assert abs(a.std() - b.std()) <= 0.15 * b.std() + 1e-6, f"{name}.{key}: std {a.std()} against {b.std()}"

@@ -47,7 +47,13 @@ def test_five_steps(name, options, dtype):
     for i in range(5):
         one_step(ours, theirs, a, b, skip=(1,) if i == 0 else ())
         for x, y in zip(ours, theirs):
-            assert_close(x, y, rtol=3e-6 if dtype is np.float32 else 1e-12, atol=3e-7 if dtype is np.float32 else 1e-14, what=f"{name} step {i}")
+            assert_close(
+                x,
+                y,
+                rtol=3e-6 if dtype is np.float32 else 1e-12,
+                atol=3e-7 if dtype is np.float32 else 1e-14,
+                what=f"{name} step {i}",
+            )
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
@@ -57,7 +63,10 @@ def test_state_dicts_move_over(name, options):
     one_step(ours, theirs, a, b)
     state = b.state_dict()
     converted = {
-        "state": {k: {n: to_taeda(v) if isinstance(v, torch.Tensor) else v for n, v in s.items()} for k, s in state["state"].items()},
+        "state": {
+            k: {n: to_taeda(v) if isinstance(v, torch.Tensor) else v for n, v in s.items()}
+            for k, s in state["state"].items()
+        },
         "param_groups": state["param_groups"],
     }
     fresh = getattr(taeda.optim, name)(ours, **options)
@@ -76,7 +85,10 @@ SCHEDULES = [
     ("StepLR", {"step_size": 3, "gamma": 0.5}),
     ("CosineAnnealingLR", {"T_max": 6, "eta_min": 0.01}),
     ("OneCycleLR", {"max_lr": 0.5, "total_steps": 20}),
-    ("OneCycleLR", {"max_lr": 0.5, "epochs": 4, "steps_per_epoch": 5, "anneal_strategy": "linear", "three_phase": True}),
+    (
+        "OneCycleLR",
+        {"max_lr": 0.5, "epochs": 4, "steps_per_epoch": 5, "anneal_strategy": "linear", "three_phase": True},
+    ),
 ]
 
 
@@ -85,7 +97,10 @@ def test_schedules(name, options):
     ours, theirs = pair()
     a = taeda.optim.SGD(ours, lr=0.1, momentum=0.9)
     b = torch.optim.SGD(theirs, lr=0.1, momentum=0.9)
-    sa, sb = getattr(taeda.optim.lr_scheduler, name)(a, **options), getattr(torch.optim.lr_scheduler, name)(b, **options)
+    sa, sb = (
+        getattr(taeda.optim.lr_scheduler, name)(a, **options),
+        getattr(torch.optim.lr_scheduler, name)(b, **options),
+    )
     for _ in range(19):
         assert sa.get_last_lr() == pytest.approx(sb.get_last_lr(), rel=1e-12)
         assert a.param_groups[0]["momentum"] == pytest.approx(b.param_groups[0]["momentum"], rel=1e-12)

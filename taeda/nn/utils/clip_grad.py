@@ -13,7 +13,10 @@ def _listed(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
 
 
 def get_total_norm(
-    tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
+    tensors: Tensor | Iterable[Tensor],
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Norm of all elements together, as a 0-d tensor."""
     tensors = _listed(tensors)
@@ -23,7 +26,9 @@ def get_total_norm(
     if norm_type == float("inf"):
         total = taeda.stack([t.detach().abs().amax() for t in tensors]).amax()
     else:
-        parts = [(t.detach().abs() ** norm_type).sum() if norm_type != 2 else t.detach().square().sum() for t in tensors]
+        parts = [
+            (t.detach().abs() ** norm_type).sum() if norm_type != 2 else t.detach().square().sum() for t in tensors
+        ]
         total = taeda.stack(parts).sum() ** (1.0 / norm_type) if norm_type != 2 else taeda.stack(parts).sum().sqrt()
     if error_if_nonfinite and not bool(taeda.isfinite(total)):
         raise RuntimeError(
