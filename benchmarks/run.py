@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from . import gemm_bench
+
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = ("taeda", "taeda-compiled", "torch", "torch-compiled", "jax")
 TITLES = {"taeda": "Taeda eager", "taeda-compiled": "Taeda compiled", "torch": "PyTorch eager", "torch-compiled": "torch.compile",
@@ -29,6 +31,7 @@ class Peer:
             **os.environ,
             "OMP_NUM_THREADS": str(threads),
             "MKL_NUM_THREADS": str(threads),
+            "OPENBLAS_NUM_THREADS": str(threads),
             "TAEDA_NUM_THREADS": str(threads),
         }
         self.name = name
@@ -199,8 +202,8 @@ def main() -> None:
     )  # fmt: skip
     if not options.no_gemm:
         print("gemm ...", flush=True)
-        gemm = subprocess.run([sys.executable, "-m", "benchmarks.gemm_bench"], capture_output=True, text=True, cwd=ROOT)
-        text += "\n## Matrix products\n\n```\n" + gemm.stdout.strip() + "\n```\n"
+        rows = gemm_bench.report(tuple(range(1, options.threads + 1)), options.rounds, 0.2, log)
+        text += "\n## Matrix products, float32\n\n" + table(gemm_bench.HEAD, rows)
     options.out.write_text(text)
     print(text)
 

@@ -30,6 +30,10 @@ def load(name: str, threads: int) -> Any:
 
         torch.set_num_threads(threads)
         return torch
+    if name == "numpy":  # its threads come from OPENBLAS_NUM_THREADS
+        import numpy
+
+        return numpy
     import taeda
 
     taeda.set_num_threads(threads)
@@ -96,6 +100,11 @@ class Worker:
                 best.append((time.perf_counter() - start) / n)
             result[label] = sorted(best)[len(best) // 2]
         return result
+
+    def gemm(self, size: list[int], seconds: float) -> dict[str, Any]:
+        from . import gemm_bench
+
+        return {"rates": gemm_bench.rates(self.lib, self.name, (size[0], size[1], size[2]), seconds)}
 
     def limits(self, repeats: int) -> dict[str, float]:
         from . import workloads

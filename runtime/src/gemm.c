@@ -1,45 +1,55 @@
-/* Contractions: blocking, packing and threads around the generated micro-kernels. Every output is one accumulator that
-   takes its k products in order, so nothing decided here changes a bit of the result. */
+/* Contractions: blocking and threads around the generated micro-kernels. Every output is one accumulator that takes its
+   k products in order, so nothing decided here changes a bit of the result. */
 #include "gemm.h"
 
 #include "gemm_epilogue.h"
 #include "half.h"
 #include "internal.h"
 
-#define PACK_SLACK 256                   /* bytes that packers may write behind a panel */
-#define PARALLEL_WORK (INT64_C(1) << 17) /* multiply-adds below which one thread does it all */
-#define DIRECT_B_TILES 4                 /* a B panel that fewer row tiles read is not worth packing */
-#define DIRECT_A_TILES 3                 /* the same for A and column tiles */
-
-/* One operand: element (i, k) at data + off_i[i] + off_k[k]. */
-typedef struct side {
-  const char *data;
-  int64_t *off_i, *off_k;
-  int64_t run_i, run_k;   /* runs of consecutive elements along i and k */
-  int64_t step_i, step_k; /* the one stride along i or k, 0 if there is none */
-} side;
+#define PARALLEL_WORK (INT64_C(1) << 19) /* multiply-adds below which one thread does it all */
+#define DIRECT_B_TILES 8                 /* a B panel that fewer row tiles read is not worth packing */
+#define DIRECT_A_TILES 8                 /* the same for A and column tiles */
+#define TASK_WORK (INT64_C(1) << 18)     /* multiply-adds that are worth handing out */
+#define TASKS_PER_THREAD 4
+#define PACK_PANELS 8 /* B panels packed in one go: long reads, and few enough to stay in the cache */
 
 typedef struct job {
   const td_gemm_kernels *g;
-  side a, b;
+  td_gemm_side a, b;
   char *c;
-  int64_t *c_m, *c_n; /* byte offsets of rows and columns of C */
-  int64_t c_step_n;   /* the one stride of its columns, 0 if there is none */
+  int64_t *c_m, *c_n;         /* byte offsets of rows and columns of C */
+  int64_t c_step_m, c_step_n; /* the one stride of its columns, 0 if there is none */
+  int64_t *wide_m, *wide_n;   /* the same for the float32 block in which half types accumulate, else NULL */
   int64_t m, n, k;
   int64_t batches;
   const int64_t *batch_a, *batch_b, *batch_c;
-  int64_t pieces; /* of one batch */
-  bool split_m;
   bool swapped; /* rows and columns of the caller are exchanged */
-  td_gemm_epilogue *epilogue;
-  const td_group *batch_group;
-  _Atomic int failed;
+  bool direct_a, direct_b;
+  int64_t panel_a, panel_b;      /* bytes of a packed panel */
+  int64_t block_n, chunk, group; /* columns of a B block; columns and row tiles of a task */
+  const td_gemm_epilogue *epilogue;
+  int64_t teams, members;
+  struct team *team;
 } job;
+
+/* Threads that work on the same batches, step by step: a step packs a block of B (packing units), then multiplies all
+   rows by it (tasks). Both are numbered through all steps and claimed in order, so who comes late, or never, is not
+   waited for: only claimed work is, and who claimed it is running. */
+typedef struct team {
+  int64_t first_batch, end_batch;
+  char *panels, *wide;
+  _Atomic int64_t packing, packed, tasks, done;
+} team;
 
 /* Byte offsets of every index of a group for one operand, in logical order. */
 static void fill_offsets(const td_group *g, const int64_t *strides, int64_t *out) {
   int64_t count = 1;
   out[0] = 0;
+  if (g->ndim == 1) {
+    int64_t stride = strides ? strides[0] : 0;
+    for (int64_t i = 1; i < g->sizes[0]; ++i) out[i] = i * stride;
+    return;
+  }
   for (int d = 0; d < g->ndim; ++d) { /* each dim multiplies what is there, later dims innermost */
     int64_t size = g->sizes[d], stride = strides ? strides[d] : 0;
     for (int64_t i = count - 1; i >= 0; --i)
@@ -48,79 +58,6 @@ static void fill_offsets(const td_group *g, const int64_t *strides, int64_t *out
   }
 }
 
-/* Length of the runs of elements `size` bytes apart that the whole table is made of, and its one stride. */
-static void describe_offsets(const int64_t *off, int64_t count, int64_t size, int64_t *run, int64_t *step) {
-  int64_t length = 1;
-  while (length < count && off[length] - off[length - 1] == size) ++length;
-  for (int64_t i = length; i < count && length > 1; i += length) /* every run as long as the first */
-    for (int64_t j = i + 1; j < td_min(i + length, count); ++j)
-      if (off[j] - off[j - 1] != size) {
-        length = 1;
-        break;
-      }
-  *run = length;
-  *step = count > 1 ? off[1] - off[0] : size;
-  for (int64_t i = 1; i < count; ++i)
-    if (off[i] - off[i - 1] != *step) {
-      *step = 0;
-      break;
-    }
-}
-
-static float widen(const char *p, int32_t dtype) {
-  uint16_t h;
-  memcpy(&h, p, 2);
-  return dtype == TD_F16 ? td_f16_to_f32(h) : td_bf16_to_f32(h);
-}
-
-/* Lanes [i0, i0 + lanes) and steps [k0, k0 + k) of an operand into a panel whose rows are row_bytes apart. */
-static void pack_panel(const td_gemm_kernels *g, const side *s, int64_t i0, int64_t lanes, int64_t k0, int64_t k,
-                       char *dst, int64_t row_bytes) {
-  if (g->dtype != g->panel_dtype) {
-    for (int64_t kk = 0; kk < k; ++kk) {
-      float *row = (float *)(dst + kk * row_bytes);
-      for (int64_t i = 0; i < lanes; ++i) row[i] = widen(s->data + s->off_i[i0 + i] + s->off_k[k0 + kk], g->dtype);
-    }
-    return;
-  }
-  if (s->run_k > s->run_i && s->run_i < g->width / 2) { /* k runs: transposed through registers */
-    for (int64_t kk = 0; kk < k;) {
-      int64_t at = k0 + kk, piece = td_min(k - kk, s->run_k - at % s->run_k);
-      for (int64_t lane = 0; lane < lanes; lane += g->width)
-        g->transposed(dst + kk * row_bytes + lane * g->size, row_bytes, s->data + s->off_k[at], s->off_i + i0 + lane,
-                      td_min(lanes - lane, g->width), piece);
-      kk += piece;
-    }
-    return;
-  }
-  td_run runs[256];
-  int64_t count = 0;
-  for (int64_t i = 0; i < lanes;) {
-    int64_t piece = td_min(td_min(lanes - i, s->run_i - (i0 + i) % s->run_i), g->width);
-    runs[count++] = (td_run){i, piece, s->off_i[i0 + i]};
-    i += piece;
-  }
-  g->runs(dst, row_bytes, s->data, s->off_k + k0, k, runs, count);
-}
-
-/* A tile whose rows or columns do not lie as the micro-kernel wants goes through `tile` [mr][nr], run by run. */
-static void exchange_tile(const job *j, char *c, int64_t i0, int64_t m, int64_t j0, int64_t n, char *tile, bool store) {
-  int64_t size = j->g->size, row = (int64_t)j->g->nr * size;
-  for (int64_t l = 0; l < n;) {
-    int64_t count = 1;
-    while (l + count < n && j->c_n[j0 + l + count] - j->c_n[j0 + l + count - 1] == size) ++count;
-    for (int64_t i = 0; i < m; ++i) {
-      char *outside = c + j->c_m[i0 + i] + j->c_n[j0 + l], *inside = tile + i * row + l * size;
-      memcpy(store ? outside : inside, store ? inside : outside, (size_t)(count * size));
-    }
-    l += count;
-  }
-}
-
-typedef struct buffers {
-  char *a, *b, *tile;
-} buffers;
-
 static bool consecutive(const int64_t *off, int64_t count, int64_t size) {
   if (off[count - 1] - off[0] != (count - 1) * size) return false;
   for (int64_t i = 1; i < count; ++i)
@@ -128,149 +65,206 @@ static bool consecutive(const int64_t *off, int64_t count, int64_t size) {
   return true;
 }
 
-static void multiply_tile(const job *j, const side *a, char *c, int64_t i0, int64_t m, int64_t j0, int64_t n,
-                          int64_t k0, int64_t k, const char *panel_a, const char *panel_b, int64_t b_k, char *tile) {
+/* Where a step's results go: the operand itself, or the wide block. */
+typedef struct target {
+  char *c;
+  const int64_t *m, *n;
+  int64_t step_m, step_n;
+} target;
+
+/* A tile whose rows or columns do not lie as the micro-kernel wants goes through `tile` [mr][nr], run by run. */
+static void exchange_tile(const job *j, const target *c, int64_t i0, int64_t m, int64_t j0, int64_t n, char *tile,
+                          bool store) {
+  int64_t size = j->g->size, row = (int64_t)j->g->nr * size;
+  for (int64_t l = 0; l < n;) {
+    int64_t count = 1;
+    while (l + count < n && c->n[j0 + l + count] - c->n[j0 + l + count - 1] == size) ++count;
+    for (int64_t i = 0; i < m; ++i) {
+      char *outside = c->c + c->m[i0 + i] + c->n[j0 + l], *inside = tile + i * row + l * size;
+      memcpy(store ? outside : inside, store ? inside : outside, (size_t)(count * size));
+    }
+    l += count;
+  }
+}
+
+static void multiply_tile(const job *j, const target *c, int64_t i0, int64_t m, int64_t j0, int64_t n, int64_t first,
+                          int64_t k, const char *a, int64_t a_k, int64_t a_row, const char *b, int64_t b_k,
+                          char *tile) {
   const td_gemm_kernels *g = j->g;
-  int64_t first = k0 == 0, row = m > 1 ? j->c_m[i0 + 1] - j->c_m[i0] : 0;
-  bool regular = j->c_step_n == g->size || consecutive(j->c_n + j0, n, g->size);
-  for (int64_t i = 2; i < m && regular; ++i) regular = j->c_m[i0 + i] - j->c_m[i0 + i - 1] == row;
-  char *out = c + j->c_m[i0] + j->c_n[j0];
+  int64_t row = m > 1 ? c->m[i0 + 1] - c->m[i0] : 0;
+  bool regular = c->step_n == g->size || consecutive(c->n + j0, n, g->size);
+  for (int64_t i = 2; i < m && regular && !c->step_m; ++i) regular = c->m[i0 + i] - c->m[i0 + i - 1] == row;
+  char *out = c->c + c->m[i0] + c->n[j0];
   if (!regular) {
     if (!first) exchange_tile(j, c, i0, m, j0, n, tile, false);
     out = tile;
     row = (int64_t)g->nr * g->size;
   }
-  if (panel_a)
-    g->packed(k, panel_a, td_round_up(g->mr, g->width) * g->size, 0, panel_b, b_k, out, row, m, n, first);
-  else {
-    td_micro_fn micro = m <= g->thin_mr ? g->thin : g->strided;
-    micro(k, a->data + a->off_i[i0] + a->off_k[k0], a->step_k, m > 1 ? a->step_i : 0, panel_b, b_k, out, row, m, n,
-          first);
-  }
+  (j->direct_a ? g->strided : g->packed)[(m - 1) / 2](k, a, a_k, a_row, b, b_k, out, row, m, n, first);
   if (!regular) exchange_tile(j, c, i0, m, j0, n, tile, true);
 }
 
-/* Rows [m0, m1) and columns [n0, n1) of one batch. */
-static void multiply_block(const job *j, const side *a, const side *b, char *c, int64_t m0, int64_t m1, int64_t n0,
-                           int64_t n1, const buffers *buf, int64_t batch) {
+/* Rounds finished elements of the wide block. */
+static void narrow(const job *j, char *c, const char *wide, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+  for (int64_t i = m0; i < m1; ++i)
+    for (int64_t l = n0; l < n1; ++l) {
+      float x;
+      memcpy(&x, wide + j->wide_m[i] + j->wide_n[l], 4);
+      uint16_t h = j->g->dtype == TD_F16 ? td_f32_to_f16(x) : td_f32_to_bf16(x);
+      memcpy(c + j->c_m[i] + j->c_n[l], &h, 2);
+    }
+}
+
+typedef struct step { /* one batch, columns jc.., steps pc.. of k */
+  int64_t batch, jc, nc, pc, kc;
+  td_gemm_side a, b;
+  char *c; /* of this batch */
+  target to;
+} step;
+
+/* Rows [m0, m1) and columns [n0, n1), the latter within the step's block. */
+static void run_task(const job *j, const step *s, const char *panels, int64_t m0, int64_t m1, int64_t n0, int64_t n1,
+                     char *own) {
   const td_gemm_kernels *g = j->g;
-  int64_t rows = m1 - m0, columns = n1 - n0, size = g->size, a_row = td_round_up(g->mr, g->width) * size,
-          b_row = (int64_t)g->nr * size;
-  bool same = g->dtype == g->panel_dtype;
-  bool direct_a = same && a->step_i && a->step_k && (columns <= DIRECT_A_TILES * (int64_t)g->nr || rows <= g->thin_mr);
-  bool direct_b = same && b->step_i == size && b->step_k && rows <= DIRECT_B_TILES * (int64_t)g->mr;
-  int64_t mr = direct_a && rows <= g->thin_mr ? g->thin_mr : g->mr;
-  for (int64_t jc = n0; jc < n1; jc += g->nc) {
-    int64_t nc = td_min(g->nc, n1 - jc);
-    for (int64_t pc = 0; pc == 0 || pc < j->k; pc += g->kc) {
-      int64_t kc = td_min(g->kc, j->k - pc);
-      int64_t panel_b = (kc * b_row + 63) & ~INT64_C(63), panel_a = (kc * a_row + 63) & ~INT64_C(63);
-      for (int64_t jr = 0; jr < nc; jr += g->nr) {
-        int64_t n = td_min(g->nr, nc - jr);
-        if (!direct_b || n < g->nr) pack_panel(g, b, jc + jr, n, pc, kc, buf->b + jr / g->nr * panel_b, b_row);
-      }
-      for (int64_t ic = m0; ic < m1; ic += g->mc) {
-        int64_t mc = td_min(g->mc, m1 - ic);
-        if (!direct_a)
-          for (int64_t ir = 0; ir < mc; ir += mr)
-            pack_panel(g, a, ic + ir, td_min(mr, mc - ir), pc, kc, buf->a + ir / mr * panel_a, a_row);
-        for (int64_t jr = 0; jr < nc; jr += g->nr) {
-          int64_t n = td_min(g->nr, nc - jr);
-          bool here = direct_b && n == g->nr;
-          const char *from = here ? b->data + b->off_i[jc + jr] + b->off_k[pc] : buf->b + jr / g->nr * panel_b;
-          int64_t b_k = here ? b->step_k : b_row;
-          for (int64_t ir = 0; ir < mc; ir += mr)
-            multiply_tile(j, a, c, ic + ir, td_min(mr, mc - ir), jc + jr, n, pc, kc,
-                          direct_a ? NULL : buf->a + ir / mr * panel_a, from, b_k, buf->tile);
+  int64_t a_row = td_round_up(g->mr, g->width) * g->size, b_row = (int64_t)g->nr * g->size;
+  char *tile = own + j->panel_a;
+  for (int64_t i = m0; i < m1; i += g->mr) {
+    int64_t m = td_min(g->mr, m1 - i);
+    const char *a = own;
+    int64_t a_k = a_row, a_step = 0;
+    if (j->direct_a) {
+      a = s->a.data + s->a.off_i[i] + s->a.off_k[s->pc];
+      a_k = s->a.step_k;
+      a_step = s->a.step_i;
+    } else
+      td_gemm_pack(g, &s->a, i, m, s->pc, s->kc, own, td_round_up(g->mr, g->width));
+    for (int64_t l = n0; l < n1; l += g->nr) {
+      int64_t n = td_min(g->nr, n1 - l);
+      bool here = j->direct_b && n == g->nr;
+      const char *b = here ? s->b.data + s->b.off_i[l] + s->b.off_k[s->pc] : panels + (l - s->jc) / g->nr * j->panel_b;
+      if (l + g->nr < n1) /* the next tile of C, while this one is computed */
+        for (int64_t r = 0; r < m; ++r) {
+          const char *next = s->to.c + s->to.m[i + r] + s->to.n[l + g->nr];
+          __builtin_prefetch(next, 1);
+          __builtin_prefetch(next + 64, 1);
         }
-        if (j->epilogue && same && pc + kc >= j->k) {
-          if (j->swapped)
-            td_gemm_run_epilogue(j->epilogue, batch, jc, jc + nc, ic, ic + mc);
-          else
-            td_gemm_run_epilogue(j->epilogue, batch, ic, ic + mc, jc, jc + nc);
-        }
-      }
+      multiply_tile(j, &s->to, i, m, l, n, s->pc == 0, s->kc, a, a_k, a_step, b, here ? s->b.step_k : b_row, tile);
     }
+  }
+  if (s->pc + s->kc < j->k) return;
+  if (j->wide_m) narrow(j, s->c, s->to.c, m0, m1, n0, n1);
+  if (!j->epilogue) return;
+  if (j->swapped)
+    td_gemm_run_epilogue(j->epilogue, s->batch, n0, n1, m0, m1);
+  else
+    td_gemm_run_epilogue(j->epilogue, s->batch, m0, m1, n0, n1);
+}
+
+static int64_t claim(_Atomic int64_t *next, int64_t end) {
+  int64_t at = atomic_load_explicit(next, memory_order_relaxed);
+  while (at < end)
+    if (atomic_compare_exchange_weak(next, &at, at + 1)) return at;
+  return -1;
+}
+
+static void wait_for(_Atomic int64_t *count, int64_t end) {
+  for (int spins = 0; atomic_load_explicit(count, memory_order_acquire) < end; ++spins) td_wait(spins);
+}
+
+static void run_step(const job *j, team *t, const step *s, int64_t *packed, int64_t *done, char *own) {
+  const td_gemm_kernels *g = j->g;
+  wait_for(&t->done, *done);                               /* the panels are free, and the sums so far are stored */
+  int64_t whole = j->direct_b ? s->nc / g->nr * g->nr : 0; /* columns that need no packing */
+  int64_t unit = PACK_PANELS * (int64_t)g->nr, first = *packed;
+  *packed += td_ceil_div(s->nc - whole, unit);
+  for (int64_t u; (u = claim(&t->packing, *packed)) >= 0;) {
+    int64_t at = whole + (u - first) * unit;
+    td_gemm_pack_panels(g, &s->b, s->jc + at, td_min(unit, s->nc - at), s->pc, s->kc,
+                        t->panels + at / g->nr * j->panel_b, j->panel_b);
+    atomic_fetch_add_explicit(&t->packed, 1, memory_order_release);
+  }
+  wait_for(&t->packed, *packed);
+  int64_t chunks = td_ceil_div(s->nc, j->chunk), rows = j->group * g->mr;
+  first = *done;
+  *done += chunks * td_ceil_div(j->m, rows);
+  for (int64_t u; (u = claim(&t->tasks, *done)) >= 0;) {
+    int64_t i = (u - first) / chunks * rows, l = s->jc + (u - first) % chunks * j->chunk;
+    run_task(j, s, t->panels, i, td_min(j->m, i + rows), l, td_min(s->jc + s->nc, l + j->chunk), own);
+    atomic_fetch_add_explicit(&t->done, 1, memory_order_release);
   }
 }
 
-/* Half types accumulate in float32 over all of k and are rounded once: the block is computed aside. */
-static bool multiply_half(const job *j, const side *a, const side *b, char *c, int64_t m0, int64_t m1, int64_t n0,
-                          int64_t n1, const buffers *buf, int64_t batch) {
-  int64_t rows = m1 - m0, columns = n1 - n0;
-  float *wide = td_alloc((size_t)(rows * columns) * sizeof(float));
-  int64_t *at = td_alloc((size_t)(j->m + j->n) * sizeof(int64_t));
-  if (wide && at) {
-    for (int64_t i = 0; i < j->m; ++i) at[i] = (i - m0) * columns * 4;
-    for (int64_t i = 0; i < j->n; ++i) at[j->m + i] = (i - n0) * 4;
-    job aside = *j;
-    aside.c_m = at;
-    aside.c_n = at + j->m;
-    aside.c_step_n = 4;
-    multiply_block(&aside, a, b, (char *)wide, m0, m1, n0, n1, buf, batch);
-    for (int64_t i = m0; i < m1; ++i)
-      for (int64_t l = n0; l < n1; ++l) {
-        float x = wide[(i - m0) * columns + l - n0];
-        uint16_t h = j->g->dtype == TD_F16 ? td_f32_to_f16(x) : td_f32_to_bf16(x);
-        memcpy(c + j->c_m[i] + j->c_n[l], &h, 2);
+static void take_part(const job *j, team *t) {
+  const td_gemm_kernels *g = j->g;
+  char *own = td_alloc((size_t)(j->panel_a + (int64_t)g->mr * g->nr * g->size + TD_PACK_SLACK));
+  if (!own) return; /* the others do it; td_contract sees when nobody did */
+  int64_t packed = 0, done = 0;
+  for (int64_t batch = t->first_batch; batch < t->end_batch; ++batch) {
+    step s = {.batch = batch, .a = j->a, .b = j->b, .c = j->c + j->batch_c[batch]};
+    s.a.data += j->batch_a[batch];
+    s.b.data += j->batch_b[batch];
+    s.to = j->wide_m ? (target){t->wide, j->wide_m, j->wide_n, j->n * 4, 4}
+                     : (target){s.c, j->c_m, j->c_n, j->c_step_m, j->c_step_n};
+    for (s.jc = 0; s.jc < j->n; s.jc += j->block_n) {
+      s.nc = td_min(j->block_n, j->n - s.jc);
+      for (s.pc = 0; s.pc == 0 || s.pc < j->k; s.pc += g->kc) {
+        s.kc = td_min(g->kc, j->k - s.pc);
+        run_step(j, t, &s, &packed, &done, own);
       }
-    if (j->epilogue) {
-      if (j->swapped)
-        td_gemm_run_epilogue(j->epilogue, batch, n0, n1, m0, m1);
-      else
-        td_gemm_run_epilogue(j->epilogue, batch, m0, m1, n0, n1);
     }
   }
-  bool done = wide && at;
-  td_free(wide);
-  td_free(at);
-  return done;
+  wait_for(&t->done, done);
+  td_free(own);
 }
 
-static void run_pieces(void *ctx, int64_t begin, int64_t end) {
+static void run_members(void *ctx, int64_t begin, int64_t end) {
   job *j = ctx;
-  const td_gemm_kernels *g = j->g;
-  int64_t kc = td_min(g->kc, j->k), nc = td_min(td_round_up(j->n, g->nr), td_round_up(g->nc, g->nr)),
-          mc = td_min(td_round_up(j->m, g->mr), td_round_up(g->mc, g->mr));
-  int64_t panel_b = (kc * g->nr * g->size + 63) & ~INT64_C(63),
-          panel_a = (kc * td_round_up(g->mr, g->width) * g->size + 63) & ~INT64_C(63);
-  int64_t bytes_b = nc / g->nr * panel_b + PACK_SLACK, bytes_a = mc / g->mr * panel_a + PACK_SLACK;
-  int64_t bytes_tile = (int64_t)g->mr * g->nr * g->size + PACK_SLACK;
-  char *block = td_alloc((size_t)(bytes_a + bytes_b + bytes_tile));
-  if (!block) {
-    j->failed = 1;
-    return;
-  }
-  buffers buf = {block, block + bytes_a, block + bytes_a + bytes_b};
-  for (int64_t piece = begin; piece < end; ++piece) {
-    int64_t batch = piece / j->pieces, part = piece % j->pieces;
-    side a = j->a, b = j->b;
-    a.data += j->batch_a[batch];
-    b.data += j->batch_b[batch];
-    char *c = j->c + j->batch_c[batch];
-    int64_t unit = j->split_m ? g->mr : g->nr, total = j->split_m ? j->m : j->n, units = td_ceil_div(total, unit);
-    int64_t low = td_min(units * part / j->pieces * unit, total),
-            high = td_min(units * (part + 1) / j->pieces * unit, total);
-    if (low == high) continue;
-    int64_t m0 = j->split_m ? low : 0, m1 = j->split_m ? high : j->m, n0 = j->split_m ? 0 : low,
-            n1 = j->split_m ? j->n : high;
-    if (g->dtype == g->panel_dtype)
-      multiply_block(j, &a, &b, c, m0, m1, n0, n1, &buf, batch);
-    else if (!multiply_half(j, &a, &b, c, m0, m1, n0, n1, &buf, batch))
-      j->failed = 1;
-  }
-  td_free(block);
+  for (int64_t i = begin; i < end; ++i) take_part(j, &j->team[i / j->members]);
 }
 
-static void plan_threads(job *j) {
+/* How the work is cut: many batches go to teams of one, few to one team of all threads. */
+static void plan(job *j) {
+  const td_gemm_kernels *g = j->g;
+  bool same = g->dtype == g->panel_dtype;
+  j->direct_a = same && j->a.step_i && j->a.step_k && (j->n <= DIRECT_A_TILES * (int64_t)g->nr || j->m <= 2);
+  j->direct_b = same && j->b.step_i == g->size && j->b.step_k && j->m <= DIRECT_B_TILES * (int64_t)g->mr;
+  int64_t kc = td_min(g->kc, j->k);
+  j->panel_b = td_round_up(kc * g->nr * g->size + TD_PACK_SLACK, 64);
+  j->panel_a = td_round_up(kc * td_round_up(g->mr, g->width) * g->size + TD_PACK_SLACK, 64);
+  j->block_n = td_min(g->nc, td_round_up(j->n, g->nr));
   int64_t threads = td_get_num_threads(), work = j->batches * j->m * j->n * td_max(j->k, 1);
-  j->pieces = 1;
-  if (threads < 2 || work < PARALLEL_WORK || j->batches >= 2 * threads) return;
-  int64_t tiles_m = td_ceil_div(j->m, j->g->mr), tiles_n = td_ceil_div(j->n, j->g->nr);
-  j->split_m = tiles_m >= tiles_n;
-  int64_t tiles = j->split_m ? tiles_m : tiles_n;
-  int64_t wanted = td_ceil_div(threads, j->batches) * (work > 64 * PARALLEL_WORK ? 2 : 1);
-  j->pieces = td_max(1, td_min(wanted, tiles));
+  if (work < PARALLEL_WORK) threads = 1;
+  bool alone = threads == 1 || j->batches >= 2 * threads;
+  j->teams = alone ? td_min(j->batches, threads == 1 ? 1 : 4 * threads) : 1;
+  j->members = alone ? 1 : threads;
+  int64_t tiles = td_ceil_div(j->m, g->mr), tile_work = td_max(1, (int64_t)g->mr * j->block_n * td_max(kc, 1));
+  j->group = td_max(1, td_min(TASK_WORK / tile_work, tiles / (TASKS_PER_THREAD * j->members)));
+  int64_t wanted = alone ? 1 : td_ceil_div(TASKS_PER_THREAD * threads, tiles);
+  j->chunk = td_round_up(td_ceil_div(j->block_n, wanted), g->nr);
+}
+
+static bool run_teams(job *j) {
+  int64_t columns = td_ceil_div(j->block_n, j->g->nr);
+  size_t panels = (size_t)(columns * j->panel_b), wide = j->wide_m ? (size_t)(j->m * j->n * 4) : 0;
+  bool whole = true;
+  j->team = td_alloc((size_t)j->teams * sizeof(team));
+  if (!j->team) return false;
+  for (int64_t i = 0; i < j->teams; ++i) {
+    team *t = &j->team[i];
+    *t = (team){.first_batch = j->batches * i / j->teams, .end_batch = j->batches * (i + 1) / j->teams};
+    t->panels = td_alloc(panels);
+    if (wide) t->wide = td_alloc(wide);
+    whole = whole && t->panels && (!wide || t->wide);
+  }
+  if (whole) td_parallel_for(j->teams * j->members, run_members, j);
+  for (int64_t i = 0; i < j->teams; ++i) {
+    team *t = &j->team[i];
+    whole = whole && t->done;
+    td_free(t->panels);
+    td_free(t->wide);
+  }
+  td_free(j->team);
+  return whole;
 }
 
 td_status td_contract(const td_gemm_kernels *g, char *c, const char *a, const char *b, const td_group *batch,
@@ -278,7 +272,8 @@ td_status td_contract(const td_gemm_kernels *g, char *c, const char *a, const ch
   int64_t sm = td_product(m->sizes, m->ndim), sn = td_product(n->sizes, n->ndim), sk = td_product(k->sizes, k->ndim),
           sb = td_product(batch->sizes, batch->ndim);
   if (!sm || !sn || !sb) return TD_OK;
-  int64_t entries = 2 * (sm + sn + sk) + 3 * sb + 8;
+  bool half = g->dtype != g->panel_dtype;
+  int64_t entries = 2 * (sm + sn + sk) + 3 * sb + 8 + (half ? sm + sn : 0);
   int64_t *table = td_alloc((size_t)entries * sizeof(int64_t));
   if (!table) return td_fail(TD_ERR_MEMORY, "contraction: out of memory for %lld offsets", (long long)entries);
   int64_t *a_m = table, *c_m = a_m + sm, *b_n = c_m + sm, *c_n = b_n + sn, *a_k = c_n + sn, *b_k = a_k + sk + 1,
@@ -305,34 +300,36 @@ td_status td_contract(const td_gemm_kernels *g, char *c, const char *a, const ch
   fill_offsets(batch, batch->b, at + sb);
   fill_offsets(batch, batch->c, at + 2 * sb);
   int64_t element = (int64_t)td_dtype_size((td_dtype)g->dtype);
-  j.a = (side){.data = a, .off_i = a_m, .off_k = a_k};
-  j.b = (side){.data = b, .off_i = b_n, .off_k = b_k};
+  j.a = (td_gemm_side){.data = a, .off_i = a_m, .off_k = a_k};
+  j.b = (td_gemm_side){.data = b, .off_i = b_n, .off_k = b_k};
   j.c_m = c_m;
   j.c_n = c_n;
   int64_t run_m, run_n, step_m, step_n;
-  describe_offsets(c_m, sm, element, &run_m, &step_m);
-  describe_offsets(c_n, sn, element, &run_n, &step_n);
+  td_gemm_describe(c_m, sm, element, &run_m, &step_m);
+  td_gemm_describe(c_n, sn, element, &run_n, &step_n);
+  j.c_step_m = step_m;
   j.c_step_n = step_n;
   /* the micro-kernel's vectors run along columns: these should be many, and consecutive in C */
   if ((step_n != element && step_m == element) || (sn < 8 && sm > sn && (step_m == element || sn * 4 <= g->nr))) {
-    side s = j.a;
+    td_gemm_side s = j.a;
     j.a = j.b;
     j.b = s;
     j.m = sn;
     j.n = sm;
     j.c_m = c_n;
     j.c_n = c_m;
+    j.c_step_m = step_n;
     j.c_step_n = step_m;
     j.swapped = true;
     const int64_t *t = j.batch_a;
     j.batch_a = j.batch_b;
     j.batch_b = t;
   }
-  describe_offsets(j.a.off_i, j.m, element, &j.a.run_i, &j.a.step_i);
-  describe_offsets(j.b.off_i, j.n, element, &j.b.run_i, &j.b.step_i);
+  td_gemm_describe(j.a.off_i, j.m, element, &j.a.run_i, &j.a.step_i);
+  td_gemm_describe(j.b.off_i, j.n, element, &j.b.run_i, &j.b.step_i);
   if (sk) {
-    describe_offsets(j.a.off_k, sk, element, &j.a.run_k, &j.a.step_k);
-    describe_offsets(j.b.off_k, sk, element, &j.b.run_k, &j.b.step_k);
+    td_gemm_describe(j.a.off_k, sk, element, &j.a.run_k, &j.a.step_k);
+    td_gemm_describe(j.b.off_k, sk, element, &j.b.run_k, &j.b.step_k);
   } else {
     j.a.run_k = j.b.run_k = 1;
     j.a.step_k = j.b.step_k = element;
@@ -342,8 +339,14 @@ td_status td_contract(const td_gemm_kernels *g, char *c, const char *a, const ch
     td_gemm_prepare_epilogue(&prepared, epilogue, batch, m, n);
     j.epilogue = &prepared;
   }
-  plan_threads(&j);
-  td_parallel_for(j.batches * j.pieces, run_pieces, &j);
+  if (half) {
+    j.wide_m = at + 3 * sb;
+    j.wide_n = j.wide_m + j.m;
+    for (int64_t i = 0; i < j.m; ++i) j.wide_m[i] = i * j.n * 4;
+    for (int64_t i = 0; i < j.n; ++i) j.wide_n[i] = i * 4;
+  }
+  plan(&j);
+  bool done = run_teams(&j);
   td_free(table);
-  return td_job_status(j.failed, "contraction");
+  return td_job_status(!done, "contraction");
 }

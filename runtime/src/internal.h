@@ -38,6 +38,9 @@ static inline int64_t td_block_elements(uint32_t cost) { return td_max(1, TD_BLO
 void td_copy_range(char *dst, const char *src, int ndim, const int64_t *sizes, const int64_t *strides, int64_t first,
                    int64_t count, int64_t columns, int64_t column_stride, size_t elem_size);
 
+/* One turn of a short wait for another thread; `turns` so far. */
+void td_wait(int turns);
+
 /* A scratch block ran out of memory inside a parallel job: the job reports it through here on the calling thread. */
 static inline td_status td_job_status(int failed, const char *what) {
   return failed ? td_fail(TD_ERR_MEMORY, "%s: out of memory for scratch space", what) : TD_OK;

@@ -17,6 +17,7 @@ void td_parallel_for(int64_t blocks, td_block_fn fn, void *ctx) {
 void td_set_num_threads(int n) { (void)n; }
 int td_get_num_threads(void) { return 1; }
 int td_thread_index(void) { return 0; }
+void td_wait(int turns) { (void)turns; }
 
 #else
 #include <pthread.h>
@@ -58,6 +59,13 @@ static inline void relax(void) {
 #elif defined(__aarch64__) || defined(__arm__)
   __asm__ volatile("yield");
 #endif
+}
+
+void td_wait(int turns) {
+  if (turns % 256 == 255)
+    sched_yield(); /* whom we wait for may have no CPU */
+  else
+    relax();
 }
 
 static int64_t now_ns(void) {

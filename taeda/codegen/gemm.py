@@ -6,6 +6,7 @@ accumulator an output, so that no blocking changes a bit. The driver in runtime/
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .compile import compile_ir
@@ -14,6 +15,8 @@ from .spec import CodegenError
 from .target import Target
 
 _STORED_AS = {"f16": "f32", "bf16": "f32"}  # what panels and accumulators hold
+_MICRO_KERNELS = 8  # TD_MICRO_KERNELS
+_PREFETCH_STEPS = 8
 _BYTES = {"f32": 4, "f64": 8, "u8": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8}
 _CODES = ("f32", "f64", "f16", "bf16", "i64", "i32", "i16", "i8", "u8")
 #: Position in td_dtype.
@@ -22,12 +25,11 @@ _DTYPE_NUMBER = {"u8": 1, "i8": 2, "i16": 3, "i32": 4, "i64": 5, "f16": 6, "bf16
 
 @dataclass(frozen=True)
 class Shape:
-    """Registers of one target and dtype: `columns` vectors of `width` elements wide, `rows` high; `thin` for few rows."""
+    """Registers of one target and dtype: `columns` vectors of `width` elements wide, at most `rows` (even) high."""
 
     width: int
     columns: int
     rows: int
-    thin: int
 
     @property
     def nr(self) -> int:
@@ -39,11 +41,11 @@ def shape(code: str, target: Target) -> Shape:
     size = _BYTES[_STORED_AS.get(code, code)]
     registers = 32 if target.vector_bits == 512 or target.name == "aarch64" else 16
     if _STORED_AS.get(code, code) not in ("f32", "f64"):
-        return Shape(max(1, min(16, target.vector_bits // 8 // size)), 2, 4, 1)
+        return Shape(max(1, min(16, target.vector_bits // 8 // size)), 2, 4)
     width = target.vector_bits // 8 // size
     columns = 3 if target.name == "aarch64" else 2
     rows = {16: 6, 32: 14}[registers] if columns == 2 else 8
-    return Shape(width, columns, rows, 2)
+    return Shape(width, columns, rows)
 
 
 class _Arithmetic:
@@ -118,70 +120,91 @@ _MICRO = [("i64", "k"), ("ptr", "a"), ("i64", "a_k"), ("i64", "a_row"), ("ptr", 
 
 
 def _micro(module: Module, name: str, dtype: str, tile: Shape, rows: int, strided: bool) -> None:
-    """C[0:m, 0:n] (+)= A[0:m, 0:k] B[0:k, 0:n]; td_micro_fn of runtime/src/gemm.h.
+    """C[0:m, 0:n] (+)= A[0:m, 0:k] B[0:k, 0:n] for m = rows or rows - 1; td_micro_fn of runtime/src/gemm.h.
 
-    strided: row i of A lies at a + i*a_row, else rows are consecutive elements (a packed panel, or an operand that lies so).
+    strided: row i of A lies at a + i*a_row, else rows are consecutive elements (a packed panel).
     """
     f = Function(module, name, _MICRO)
     op = _Arithmetic(f, dtype, tile.width)
     size = _BYTES[dtype]
     vector_bytes = tile.width * size
-    masks = [op.mask("%n", j * tile.width) for j in range(tile.columns)]
+    every = f.compare("sge", "%m", str(rows))
     full = f.compare("sge", "%n", str(tile.nr))
-    fresh = f.compare("ne", "%first", "0")
     accumulators = [[f.var(op.vector, op.zero) for _ in range(tile.columns)] for _ in range(rows)]
-    last = f.sub("%m", "1")
-    # offset of row i of A, clamped to the last one that exists
-    row_at = [f.mul(f.minimum(str(i), last), "%a_row") if strided and i else "0" for i in range(rows)]
+    # the last row of A may be missing: its place is taken by the one before
+    offsets = [f.mul(str(i), "%a_row") if strided and i else "0" for i in range(rows)]
+    if strided and rows > 1:
+        offsets[-1] = f.v(f"select i1 {every}, i64 {offsets[-1]}, i64 {offsets[-2]}")
 
-    no = f.label("resume")
-    start = f.label("start")
-    f.branch(fresh, start, no)
-    f.at(no)
-    for i in range(rows):
-        with f.when(f.compare("sgt", "%m", str(i))):
-            base = f.offset("%c", f.mul(str(i), "%c_row"))
-            for j in range(tile.columns):
-                accumulators[i][j].set(op.masked_load(f.offset(base, str(j * vector_bytes)), masks[j]))
-    f.jump(start)
-    f.at(start)
+    def row(body: Callable[[int, int, str, str | None], None], i: int, masks: list[str] | None) -> None:
+        base = f.offset("%c", f.mul(str(i), "%c_row"))
+        for j in range(tile.columns):
+            body(i, j, f.offset(base, str(j * vector_bytes)), masks[j] if masks else None)
 
+    def each_vector(body: Callable[[int, int, str, str | None], None]) -> None:
+        """body(row, column, pointer, mask or None) for the vectors of the tile that exist."""
+        whole, part, done = f.label("whole"), f.label("part"), f.label("end")
+        f.branch(full, whole, part)
+        for label in (whole, part):
+            f.at(label)
+            masks = [op.mask("%n", j * tile.width) for j in range(tile.columns)] if label == part else None
+            for i in range(rows - 1):
+                row(body, i, masks)
+            with f.when(every):
+                row(body, rows - 1, masks)
+            f.jump(done)
+        f.at(done)
+
+    def load(i: int, j: int, p: str, mask: str | None) -> None:
+        accumulators[i][j].set(op.load(p) if mask is None else op.masked_load(p, mask))
+
+    def store(i: int, j: int, p: str, mask: str | None) -> None:
+        if mask is None:
+            op.store(accumulators[i][j].get(), p)
+        else:
+            op.masked_store(accumulators[i][j].get(), p, mask)
+
+    with f.when(f.compare("eq", "%first", "0")):
+        each_vector(load)
     a, b = f.var("ptr", "%a"), f.var("ptr", "%b")
+    ahead = f.mul("%b_k", str(_PREFETCH_STEPS))
+    prefetch = module.intrinsic("llvm.prefetch.p0", "void", "ptr", "i32", "i32", "i32")
     with f.loop("0", "%k"):
         pa, pb = a.get(), b.get()
         columns = [op.load(f.offset(pb, str(j * vector_bytes))) for j in range(tile.columns)]
-        ahead = f.offset(pb, str(8 * tile.nr * size))
-        prefetch = module.intrinsic("llvm.prefetch.p0", "void", "ptr", "i32", "i32", "i32")
+        soon = f.offset(pb, ahead)
         for line in range(0, tile.nr * size, 64):
-            f.call("void", prefetch, f"ptr {f.offset(ahead, str(line))}", "i32 0", "i32 3", "i32 1")
+            f.call("void", prefetch, f"ptr {f.offset(soon, str(line))}", "i32 0", "i32 3", "i32 1")
         for i in range(rows):
-            where = f.offset(pa, row_at[i]) if strided else f.offset(pa, str(i * size))
-            x = op.broadcast(where)
+            x = op.broadcast(f.offset(pa, offsets[i] if strided else str(i * size)))
             for j in range(tile.columns):
                 accumulators[i][j].set(op.multiply_add(x, columns[j], accumulators[i][j].get()))
         a.set(f.offset(pa, "%a_k"))
         b.set(f.offset(pb, "%b_k"))
+    each_vector(store)
+    f.ret()
+    f.finish()
 
-    done = f.label("end")
-    for i in range(rows):
-        if i:
-            more = f.label("row")
-            f.branch(f.compare("sgt", "%m", str(i)), more, done)
-            f.at(more)
-        base = f.offset("%c", f.mul(str(i), "%c_row"))
-        whole, part, after = f.label("whole"), f.label("part"), f.label("next")
-        f.branch(full, whole, part)
-        f.at(whole)
-        for j in range(tile.columns):
-            op.store(accumulators[i][j].get(), f.offset(base, str(j * vector_bytes)))
-        f.jump(after)
-        f.at(part)
-        for j in range(tile.columns):
-            op.masked_store(accumulators[i][j].get(), f.offset(base, str(j * vector_bytes)), masks[j])
-        f.jump(after)
-        f.at(after)
-    f.jump(done)
-    f.at(done)
+
+def _pack_wide(module: Module, name: str, dtype: str, tile: Shape) -> None:
+    """dst[p][kk][lane] = src[off_k[kk] + p*nr + lane] for consecutive lanes, panels `panel` bytes apart (td_pack_wide_fn)."""
+    f = Function(
+        module,
+        name,
+        [("ptr", "dst"), ("i64", "panel"), ("ptr", "src"), ("ptr", "off_k"), ("i64", "k"), ("i64", "panels")],
+    )
+    op = _Arithmetic(f, dtype, tile.width)
+    row, vector_bytes = tile.nr * _BYTES[dtype], tile.width * _BYTES[dtype]
+    with f.loop("0", "%k") as kk:
+        source = f.var("ptr", f.offset("%src", f.v(f"load i64, ptr {f.offset('%off_k', f.mul(kk, '8'))}")))
+        out = f.var("ptr", f.offset("%dst", f.mul(kk, str(row))))
+        with f.loop("0", "%panels"):
+            p, q = source.get(), out.get()
+            values = [op.load(f.offset(p, str(j * vector_bytes))) for j in range(tile.columns)]
+            for j, value in enumerate(values):
+                op.store(value, f.offset(q, str(j * vector_bytes)))
+            source.set(f.offset(p, str(row)))
+            out.set(f.offset(q, "%panel"))
     f.ret()
     f.finish()
 
@@ -287,20 +310,25 @@ def emit_gemm(module: Module, code: str) -> str:
     dtype = _STORED_AS.get(code, code)
     tile = shape(code, module.target)
     prefix = f"td_gemm_{code}"
-    _micro(module, f"{prefix}_packed", dtype, tile, tile.rows, False)
-    _micro(module, f"{prefix}_strided", dtype, tile, tile.rows, True)
-    _micro(module, f"{prefix}_thin", dtype, tile, tile.thin, True)
+    functions = []
+    for form in ("packed", "strided"):
+        for rows in range(2, 2 * _MICRO_KERNELS + 2, 2):
+            if rows > tile.rows:
+                functions.append("ptr null")
+                continue
+            _micro(module, f"{prefix}_{form}{rows}", dtype, tile, rows, form == "strided")
+            functions.append(f"ptr @{prefix}_{form}{rows}")
+    _pack_wide(module, f"{prefix}_wide", dtype, tile)
     _pack_runs(module, f"{prefix}_runs", dtype, tile.width)
     _pack_transposed(module, f"{prefix}_transposed", dtype, tile.width)
+    functions += [f"ptr @{prefix}_{n}" for n in ("wide", "runs", "transposed")]
     size = _BYTES[dtype]
     kc = 256 if size == 4 else 192 if size == 8 else 256
-    mc = tile.rows * (16 if size == 4 else 12)
     nc = max(tile.nr * 4, (1 << 20) // (kc * size) // tile.nr * tile.nr)
-    functions = ", ".join(f"ptr @{prefix}_{n}" for n in ("packed", "strided", "thin", "runs", "transposed"))
-    numbers = (_DTYPE_NUMBER[code], _DTYPE_NUMBER[dtype], size, tile.rows, tile.thin, tile.nr, tile.width, kc, mc, nc)
-    types = ", ".join(["ptr"] * 5 + ["i32"] * len(numbers))
+    numbers = (_DTYPE_NUMBER[code], _DTYPE_NUMBER[dtype], size, tile.rows, tile.nr, tile.width, kc, nc)
+    types = ", ".join(["ptr"] * len(functions) + ["i32"] * len(numbers))
     module.add(
-        f"@gemm_{code} = constant {{ {types} }} {{ {functions}, {', '.join(f'i32 {n}' for n in numbers)} }}, align 8"
+        f"@gemm_{code} = constant {{ {types} }} {{ {', '.join(functions)}, {', '.join(f'i32 {n}' for n in numbers)} }}, align 8"
     )
     return f"gemm_{code}"
 
