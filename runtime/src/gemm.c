@@ -7,9 +7,9 @@
 #include "internal.h"
 
 #define PARALLEL_WORK (INT64_C(1) << 19) /* multiply-adds below which one thread does it all */
-#define DIRECT_B_TILES 8                 /* a B panel that fewer row tiles read is not worth packing */
-#define DIRECT_A_TILES 8                 /* the same for A and column tiles */
-#define TASK_WORK (INT64_C(1) << 18)     /* multiply-adds that are worth handing out */
+#define FEW_TILES 8                  /* row tiles: a B panel that no more read is not worth packing if it lies well */
+#define DIRECT_A_TILES 8             /* the same for A and column tiles */
+#define TASK_WORK (INT64_C(1) << 18) /* multiply-adds that are worth handing out */
 #define TASKS_PER_THREAD 4
 #define PACK_PANELS 8 /* B panels packed in one go: long reads, and few enough to stay in the cache */
 
@@ -23,10 +23,12 @@ typedef struct job {
   int64_t m, n, k;
   int64_t batches;
   const int64_t *batch_a, *batch_b, *batch_c;
-  bool swapped; /* rows and columns of the caller are exchanged */
-  bool direct_a, direct_b;
-  int64_t panel_a, panel_b;      /* bytes of a packed panel */
-  int64_t block_n, chunk, group; /* columns of a B block; columns and row tiles of a task */
+  bool swapped;                        /* rows and columns of the caller are exchanged */
+  bool direct_a, direct_b;             /* read where they lie */
+  bool by_columns;                     /* A is packed for all, tasks are columns; else B, and rows */
+  int64_t mr;                          /* rows of a tile, evenly spread */
+  int64_t panel_a, panel_b, own_panel; /* bytes of a packed panel */
+  int64_t block_n, chunk, group;       /* columns of a B block; columns and row tiles of a task */
   const td_gemm_epilogue *epilogue;
   int64_t teams, members;
   struct team *team;
@@ -87,23 +89,6 @@ static void exchange_tile(const job *j, const target *c, int64_t i0, int64_t m, 
   }
 }
 
-static void multiply_tile(const job *j, const target *c, int64_t i0, int64_t m, int64_t j0, int64_t n, int64_t first,
-                          int64_t k, const char *a, int64_t a_k, int64_t a_row, const char *b, int64_t b_k,
-                          char *tile) {
-  const td_gemm_kernels *g = j->g;
-  int64_t row = m > 1 ? c->m[i0 + 1] - c->m[i0] : 0;
-  bool regular = c->step_n == g->size || consecutive(c->n + j0, n, g->size);
-  for (int64_t i = 2; i < m && regular && !c->step_m; ++i) regular = c->m[i0 + i] - c->m[i0 + i - 1] == row;
-  char *out = c->c + c->m[i0] + c->n[j0];
-  if (!regular) {
-    if (!first) exchange_tile(j, c, i0, m, j0, n, tile, false);
-    out = tile;
-    row = (int64_t)g->nr * g->size;
-  }
-  (j->direct_a ? g->strided : g->packed)[(m - 1) / 2](k, a, a_k, a_row, b, b_k, out, row, m, n, first);
-  if (!regular) exchange_tile(j, c, i0, m, j0, n, tile, true);
-}
-
 /* Rounds finished elements of the wide block. */
 static void narrow(const job *j, char *c, const char *wide, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
   for (int64_t i = m0; i < m1; ++i)
@@ -122,35 +107,91 @@ typedef struct step { /* one batch, columns jc.., steps pc.. of k */
   target to;
 } step;
 
+static void prefetch_tile(const target *c, int64_t i0, int64_t m, int64_t j0) {
+  for (int64_t r = 0; r < m; ++r) {
+    const char *at = c->c + c->m[i0 + r] + c->n[j0];
+    __builtin_prefetch(at, 1);
+    __builtin_prefetch(at + 64, 1);
+  }
+}
+
+/* Where a row tile of A and a column tile of B are read, and how far apart their steps are. */
+typedef struct source {
+  const char *data;
+  int64_t k, row;
+} source;
+
+static void multiply_tile(const job *j, const step *s, int64_t i0, int64_t m, int64_t j0, int64_t n, source a, source b,
+                          char *tile) {
+  const td_gemm_kernels *g = j->g;
+  const target *c = &s->to;
+  int64_t row = m > 1 ? c->m[i0 + 1] - c->m[i0] : 0, first = s->pc == 0;
+  bool regular = c->step_n == g->size || consecutive(c->n + j0, n, g->size);
+  for (int64_t i = 2; i < m && regular && !c->step_m; ++i) regular = c->m[i0 + i] - c->m[i0 + i - 1] == row;
+  char *out = c->c + c->m[i0] + c->n[j0];
+  if (!regular) {
+    if (!first) exchange_tile(j, c, i0, m, j0, n, tile, false);
+    out = tile;
+    row = (int64_t)g->nr * g->size;
+  }
+  td_micro_fn micro = (j->direct_a ? g->strided : g->packed)[(m - 1) / 2];
+  micro(s->kc, a.data, a.k, a.row, b.data, b.k, out, row, m, n, first);
+  if (!regular) exchange_tile(j, c, i0, m, j0, n, tile, true);
+}
+
+static source read_a(const job *j, const step *s, int64_t i, const char *packed) {
+  if (j->direct_a) return (source){s->a.data + s->a.off_i[i] + s->a.off_k[s->pc], s->a.step_k, s->a.step_i};
+  return (source){packed, td_round_up(j->g->mr, j->g->width) * j->g->size, 0};
+}
+
+static bool lies_ready(const job *j, int64_t n) { return j->direct_b && n == j->g->nr; }
+
+static source read_b(const job *j, const step *s, int64_t l, int64_t n, const char *packed) {
+  if (lies_ready(j, n)) return (source){s->b.data + s->b.off_i[l] + s->b.off_k[s->pc], s->b.step_k, 0};
+  return (source){packed, (int64_t)j->g->nr * j->g->size, 0};
+}
+
+static void pack_a(const job *j, const step *s, int64_t i, int64_t m, char *to) {
+  td_gemm_pack(j->g, &s->a, i, m, s->pc, s->kc, to, td_round_up(j->g->mr, j->g->width));
+}
+
+/* Row tiles one after the other, each with every column of the packed block. */
+static void multiply_rows(const job *j, const step *s, const char *panels, int64_t m0, int64_t m1, int64_t n0,
+                          int64_t n1, char *own) {
+  for (int64_t i = m0; i < m1; i += j->mr) {
+    int64_t m = td_min(j->mr, m1 - i);
+    if (!j->direct_a) pack_a(j, s, i, m, own);
+    source a = read_a(j, s, i, own);
+    for (int64_t l = n0; l < n1; l += j->g->nr) {
+      int64_t n = td_min(j->g->nr, n1 - l);
+      source b = read_b(j, s, l, n, panels + (l - s->jc) / j->g->nr * j->panel_b);
+      if (l + j->g->nr < n1) prefetch_tile(&s->to, i, m, l + j->g->nr);
+      multiply_tile(j, s, i, m, l, n, a, b, own + j->own_panel);
+    }
+  }
+}
+
+/* Column tiles one after the other, each with every row: B's panel never leaves the nearest cache. */
+static void multiply_columns(const job *j, const step *s, const char *panels, int64_t n0, int64_t n1, char *own) {
+  for (int64_t l = n0; l < n1; l += j->g->nr) {
+    int64_t n = td_min(j->g->nr, n1 - l);
+    if (!lies_ready(j, n)) td_gemm_pack_panels(j->g, &s->b, l, n, s->pc, s->kc, own, j->panel_b);
+    source b = read_b(j, s, l, n, own);
+    for (int64_t i = 0; i < j->m; i += j->mr) {
+      int64_t m = td_min(j->mr, j->m - i), next = i + j->mr;
+      if (next < j->m) prefetch_tile(&s->to, next, td_min(j->mr, j->m - next), l);
+      multiply_tile(j, s, i, m, l, n, read_a(j, s, i, panels + i / j->mr * j->panel_a), b, own + j->own_panel);
+    }
+  }
+}
+
 /* Rows [m0, m1) and columns [n0, n1), the latter within the step's block. */
 static void run_task(const job *j, const step *s, const char *panels, int64_t m0, int64_t m1, int64_t n0, int64_t n1,
                      char *own) {
-  const td_gemm_kernels *g = j->g;
-  int64_t a_row = td_round_up(g->mr, g->width) * g->size, b_row = (int64_t)g->nr * g->size;
-  char *tile = own + j->panel_a;
-  for (int64_t i = m0; i < m1; i += g->mr) {
-    int64_t m = td_min(g->mr, m1 - i);
-    const char *a = own;
-    int64_t a_k = a_row, a_step = 0;
-    if (j->direct_a) {
-      a = s->a.data + s->a.off_i[i] + s->a.off_k[s->pc];
-      a_k = s->a.step_k;
-      a_step = s->a.step_i;
-    } else
-      td_gemm_pack(g, &s->a, i, m, s->pc, s->kc, own, td_round_up(g->mr, g->width));
-    for (int64_t l = n0; l < n1; l += g->nr) {
-      int64_t n = td_min(g->nr, n1 - l);
-      bool here = j->direct_b && n == g->nr;
-      const char *b = here ? s->b.data + s->b.off_i[l] + s->b.off_k[s->pc] : panels + (l - s->jc) / g->nr * j->panel_b;
-      if (l + g->nr < n1) /* the next tile of C, while this one is computed */
-        for (int64_t r = 0; r < m; ++r) {
-          const char *next = s->to.c + s->to.m[i + r] + s->to.n[l + g->nr];
-          __builtin_prefetch(next, 1);
-          __builtin_prefetch(next + 64, 1);
-        }
-      multiply_tile(j, &s->to, i, m, l, n, s->pc == 0, s->kc, a, a_k, a_step, b, here ? s->b.step_k : b_row, tile);
-    }
-  }
+  if (j->by_columns)
+    multiply_columns(j, s, panels, n0, n1, own);
+  else
+    multiply_rows(j, s, panels, m0, m1, n0, n1, own);
   if (s->pc + s->kc < j->k) return;
   if (j->wide_m) narrow(j, s->c, s->to.c, m0, m1, n0, n1);
   if (!j->epilogue) return;
@@ -171,21 +212,34 @@ static void wait_for(_Atomic int64_t *count, int64_t end) {
   for (int spins = 0; atomic_load_explicit(count, memory_order_acquire) < end; ++spins) td_wait(spins);
 }
 
-static void run_step(const job *j, team *t, const step *s, int64_t *packed, int64_t *done, char *own) {
+/* Packs what all tasks of a step read: A's row tiles, or the block of B. */
+static void pack_step(const job *j, team *t, const step *s, int64_t *packed) {
   const td_gemm_kernels *g = j->g;
-  wait_for(&t->done, *done);                               /* the panels are free, and the sums so far are stored */
+  int64_t first = *packed, unit = PACK_PANELS * (int64_t)g->nr;
   int64_t whole = j->direct_b ? s->nc / g->nr * g->nr : 0; /* columns that need no packing */
-  int64_t unit = PACK_PANELS * (int64_t)g->nr, first = *packed;
-  *packed += td_ceil_div(s->nc - whole, unit);
+  if (!j->by_columns)
+    *packed += td_ceil_div(s->nc - whole, unit);
+  else if (!j->direct_a)
+    *packed += td_ceil_div(j->m, j->mr);
   for (int64_t u; (u = claim(&t->packing, *packed)) >= 0;) {
-    int64_t at = whole + (u - first) * unit;
-    td_gemm_pack_panels(g, &s->b, s->jc + at, td_min(unit, s->nc - at), s->pc, s->kc,
-                        t->panels + at / g->nr * j->panel_b, j->panel_b);
+    if (j->by_columns) {
+      int64_t i = (u - first) * j->mr;
+      pack_a(j, s, i, td_min(j->mr, j->m - i), t->panels + (u - first) * j->panel_a);
+    } else {
+      int64_t at = whole + (u - first) * unit;
+      td_gemm_pack_panels(g, &s->b, s->jc + at, td_min(unit, s->nc - at), s->pc, s->kc,
+                          t->panels + at / g->nr * j->panel_b, j->panel_b);
+    }
     atomic_fetch_add_explicit(&t->packed, 1, memory_order_release);
   }
+}
+
+static void run_step(const job *j, team *t, const step *s, int64_t *packed, int64_t *done, char *own) {
+  wait_for(&t->done, *done); /* the panels are free, and the sums so far are stored */
+  pack_step(j, t, s, packed);
   wait_for(&t->packed, *packed);
-  int64_t chunks = td_ceil_div(s->nc, j->chunk), rows = j->group * g->mr;
-  first = *done;
+  int64_t chunks = td_ceil_div(s->nc, j->chunk), rows = j->group * j->mr;
+  int64_t first = *done;
   *done += chunks * td_ceil_div(j->m, rows);
   for (int64_t u; (u = claim(&t->tasks, *done)) >= 0;) {
     int64_t i = (u - first) / chunks * rows, l = s->jc + (u - first) % chunks * j->chunk;
@@ -196,7 +250,7 @@ static void run_step(const job *j, team *t, const step *s, int64_t *packed, int6
 
 static void take_part(const job *j, team *t) {
   const td_gemm_kernels *g = j->g;
-  char *own = td_alloc((size_t)(j->panel_a + (int64_t)g->mr * g->nr * g->size + TD_PACK_SLACK));
+  char *own = td_alloc((size_t)(j->own_panel + (int64_t)g->mr * g->nr * g->size));
   if (!own) return; /* the others do it; td_contract sees when nobody did */
   int64_t packed = 0, done = 0;
   for (int64_t batch = t->first_batch; batch < t->end_batch; ++batch) {
@@ -226,26 +280,39 @@ static void run_members(void *ctx, int64_t begin, int64_t end) {
 static void plan(job *j) {
   const td_gemm_kernels *g = j->g;
   bool same = g->dtype == g->panel_dtype;
-  j->direct_a = same && j->a.step_i && j->a.step_k && (j->n <= DIRECT_A_TILES * (int64_t)g->nr || j->m <= 2);
-  j->direct_b = same && j->b.step_i == g->size && j->b.step_k && j->m <= DIRECT_B_TILES * (int64_t)g->mr;
+  int64_t tiles_a = j->a.step_k == g->size ? DIRECT_A_TILES : 1; /* few lines to read for many steps, or many */
+  j->direct_a = same && j->a.step_i && j->a.step_k && (j->n <= tiles_a * g->nr || j->m <= 2);
+  j->direct_b = same && j->b.step_i == g->size && j->b.step_k && j->m <= FEW_TILES * (int64_t)g->mr;
   int64_t kc = td_min(g->kc, j->k);
-  j->panel_b = td_round_up(kc * g->nr * g->size + TD_PACK_SLACK, 64);
-  j->panel_a = td_round_up(kc * td_round_up(g->mr, g->width) * g->size + TD_PACK_SLACK, 64);
-  j->block_n = td_min(g->nc, td_round_up(j->n, g->nr));
+  j->panel_b = td_round_up(kc * g->nr * g->size, 64);
+  j->panel_a = td_round_up(kc * td_round_up(g->mr, g->width) * g->size, 64);
   int64_t threads = td_get_num_threads(), work = j->batches * j->m * j->n * td_max(j->k, 1);
   if (work < PARALLEL_WORK) threads = 1;
   bool alone = threads == 1 || j->batches >= 2 * threads;
   j->teams = alone ? td_min(j->batches, threads == 1 ? 1 : 4 * threads) : 1;
   j->members = alone ? 1 : threads;
-  int64_t tiles = td_ceil_div(j->m, g->mr), tile_work = td_max(1, (int64_t)g->mr * j->block_n * td_max(kc, 1));
-  j->group = td_max(1, td_min(TASK_WORK / tile_work, tiles / (TASKS_PER_THREAD * j->members)));
-  int64_t wanted = alone ? 1 : td_ceil_div(TASKS_PER_THREAD * threads, tiles);
-  j->chunk = td_round_up(td_ceil_div(j->block_n, wanted), g->nr);
+  int64_t tiles = td_ceil_div(j->m, g->mr), columns = td_ceil_div(j->n, g->nr);
+  j->mr = td_round_up(td_ceil_div(j->m, tiles), 2);
+  j->by_columns = tiles <= FEW_TILES;
+  j->block_n = j->by_columns ? columns * g->nr : td_min(g->nc, columns * g->nr);
+  j->own_panel = j->by_columns ? j->panel_b : j->panel_a;
+  int64_t panel_work = td_max(1, td_max(kc, 1) * (j->by_columns ? j->m * g->nr : j->mr * j->block_n));
+  int64_t panels = j->by_columns ? columns : tiles; /* each thread should get some, none too small */
+  int64_t group = td_max(1, td_min(TASK_WORK / panel_work, panels / (TASKS_PER_THREAD * j->members)));
+  if (j->by_columns) {
+    j->group = tiles;
+    j->chunk = group * g->nr;
+  } else {
+    int64_t wanted = alone ? 1 : td_ceil_div(TASKS_PER_THREAD * threads, tiles);
+    j->group = group;
+    j->chunk = td_round_up(td_ceil_div(j->block_n, wanted), g->nr);
+  }
 }
 
 static bool run_teams(job *j) {
-  int64_t columns = td_ceil_div(j->block_n, j->g->nr);
-  size_t panels = (size_t)(columns * j->panel_b), wide = j->wide_m ? (size_t)(j->m * j->n * 4) : 0;
+  size_t panels =
+      (size_t)(j->by_columns ? td_ceil_div(j->m, j->mr) * j->panel_a : td_ceil_div(j->block_n, j->g->nr) * j->panel_b);
+  size_t wide = j->wide_m ? (size_t)(j->m * j->n * 4) : 0;
   bool whole = true;
   j->team = td_alloc((size_t)j->teams * sizeof(team));
   if (!j->team) return false;

@@ -8,21 +8,28 @@
    for r rows takes m = r or r - 1; 1 <= n <= nr. */
 typedef void (*td_micro_fn)(int64_t k, const char *a, int64_t a_k, int64_t a_row, const char *b, int64_t b_k, char *c,
                             int64_t c_row, int64_t m, int64_t n, int64_t first);
+/* Packers write `width` lanes of k panel rows, dst_k bytes apart, from src + off_k[kk]; lanes that the operand lacks
+   become zero. `wide` copies whole rows to several panels. */
 typedef struct td_run {
-  int64_t lane, count, offset;
-} td_run; /* `count` consecutive elements, to lanes lane.. of a panel row */
+  int64_t first, end, offset;
+} td_run; /* lanes [first, end) are consecutive elements; `offset` is where lane 0 would lie */
+#define TD_PACK_RUNS 3
 typedef void (*td_pack_wide_fn)(char *dst, int64_t panel, const char *src, const int64_t *off_k, int64_t k,
                                 int64_t panels);
 typedef void (*td_pack_runs_fn)(char *dst, int64_t dst_k, const char *src, const int64_t *off_k, int64_t k,
-                                const td_run *runs, int64_t count);
-typedef void (*td_pack_transposed_fn)(char *dst, int64_t dst_k, const char *src, const int64_t *off_lane, int64_t lanes,
-                                      int64_t k);
+                                const td_run *runs, int64_t count); /* 1 to TD_PACK_RUNS */
+typedef void (*td_pack_lanes_fn)(char *dst, int64_t dst_k, const char *src, const int64_t *off_k, int64_t k,
+                                 const int64_t *off_lane, int64_t lanes);
+/* k runs of `run` consecutive elements, the first of which has `left` */
+typedef void (*td_pack_transposed_fn)(char *dst, int64_t dst_k, const char *src, const int64_t *off_k, int64_t k,
+                                      const int64_t *off_lane, int64_t lanes, int64_t run, int64_t left);
 
 #define TD_MICRO_KERNELS 8 /* at most; for 2, 4, ... rows */
 struct td_gemm_kernels {
   td_micro_fn packed[TD_MICRO_KERNELS], strided[TD_MICRO_KERNELS];
   td_pack_wide_fn wide;
   td_pack_runs_fn runs;
+  td_pack_lanes_fn lanes;
   td_pack_transposed_fn transposed;
   int32_t dtype, panel_dtype; /* of the operands; of panels and accumulators */
   int32_t size;               /* bytes of a panel element */
@@ -47,5 +54,4 @@ void td_gemm_pack(const td_gemm_kernels *g, const td_gemm_side *s, int64_t i0, i
 /* The same for `panels` adjacent panels of nr lanes, `panel` bytes apart, the last of which may have fewer lanes. */
 void td_gemm_pack_panels(const td_gemm_kernels *g, const td_gemm_side *s, int64_t i0, int64_t lanes, int64_t k0,
                          int64_t k, char *dst, int64_t panel);
-#define TD_PACK_SLACK 256 /* bytes that packers may write behind a panel */
 #endif

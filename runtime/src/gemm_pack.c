@@ -30,39 +30,44 @@ static float widen(const char *p, int32_t dtype) {
   return dtype == TD_F16 ? td_f16_to_f32(h) : td_bf16_to_f32(h);
 }
 
+/* Runs that make up lanes [i0, i0 + lanes), or 0 if there are too many. */
+static int64_t find_runs(const td_gemm_side *s, int64_t i0, int64_t lanes, int64_t size, td_run *runs) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < lanes;) {
+    int64_t piece = td_min(lanes - i, s->run_i - (i0 + i) % s->run_i);
+    if (count == TD_PACK_RUNS) return 0;
+    runs[count++] = (td_run){i, i + piece, s->off_i[i0 + i] - i * size};
+    i += piece;
+  }
+  return count;
+}
+
 void td_gemm_pack(const td_gemm_kernels *g, const td_gemm_side *s, int64_t i0, int64_t lanes, int64_t k0, int64_t k,
                   char *dst, int64_t row) {
-  int64_t row_bytes = row * g->size, ready = lanes; /* lanes that the packers below write in every step */
+  int64_t row_bytes = row * g->size, width = g->width;
+  const int64_t *off_k = s->off_k + k0;
   if (g->dtype != g->panel_dtype) {
     for (int64_t kk = 0; kk < k; ++kk) {
       float *to = (float *)(dst + kk * row_bytes);
-      for (int64_t i = 0; i < lanes; ++i) to[i] = widen(s->data + s->off_i[i0 + i] + s->off_k[k0 + kk], g->dtype);
+      for (int64_t i = 0; i < lanes; ++i) to[i] = widen(s->data + s->off_i[i0 + i] + off_k[kk], g->dtype);
+      for (int64_t i = lanes; i < row; ++i) to[i] = 0;
     }
-  } else if (s->run_k > s->run_i && s->run_i < g->width / 2) { /* k runs: transposed through registers */
-    for (int64_t kk = 0; kk < k;) {
-      int64_t at = k0 + kk, piece = td_min(k - kk, s->run_k - at % s->run_k);
-      for (int64_t lane = 0; lane < lanes; lane += g->width)
-        g->transposed(dst + kk * row_bytes + lane * g->size, row_bytes, s->data + s->off_k[at], s->off_i + i0 + lane,
-                      td_min(lanes - lane, g->width), piece);
-      kk += piece;
-    }
-    ready = td_round_up(lanes, g->width);
-  } else {
-    td_run runs[256];
-    int64_t count = 0, last = 0;
-    for (int64_t i = 0; i < lanes;) {
-      int64_t piece = td_min(td_min(lanes - i, s->run_i - (i0 + i) % s->run_i), g->width);
-      runs[count++] = (td_run){i, piece, s->off_i[i0 + i]};
-      last = i;
-      i += piece;
-    }
-    g->runs(dst, row_bytes, s->data, s->off_k + k0, k, runs, count);
-    ready = last + g->width;
+    return;
   }
-  /* Lanes beyond the operand take part in the arithmetic: whatever lay there could be a slow subnormal number. */
-  if (lanes < row && ready < row)
-    for (int64_t kk = 0; kk < k; ++kk)
-      memset(dst + kk * row_bytes + ready * g->size, 0, (size_t)((row - ready) * g->size));
+  bool across = s->run_k > s->run_i && s->run_i < width / 2;
+  for (int64_t lane = 0; lane < row; lane += width) {
+    /* Lanes beyond the operand take part in the arithmetic: whatever lay there could be a slow subnormal number. */
+    int64_t n = td_max(0, td_min(lanes - lane, width)), at = i0 + lane;
+    char *to = dst + lane * g->size;
+    td_run runs[TD_PACK_RUNS] = {{0, 0, 0}};
+    int64_t count = n ? find_runs(s, at, n, g->size, runs) : 1;
+    if (across && n)
+      g->transposed(to, row_bytes, s->data, off_k, k, s->off_i + at, n, s->run_k, s->run_k - k0 % s->run_k);
+    else if (count)
+      g->runs(to, row_bytes, s->data, off_k, k, runs, count);
+    else
+      g->lanes(to, row_bytes, s->data, off_k, k, s->off_i + at, n);
+  }
 }
 
 void td_gemm_pack_panels(const td_gemm_kernels *g, const td_gemm_side *s, int64_t i0, int64_t lanes, int64_t k0,

@@ -16,6 +16,7 @@ from .target import Target
 
 _STORED_AS = {"f16": "f32", "bf16": "f32"}  # what panels and accumulators hold
 _MICRO_KERNELS = 8  # TD_MICRO_KERNELS
+_PACK_RUNS = 3  # TD_PACK_RUNS
 _PREFETCH_STEPS = 8
 _BYTES = {"f32": 4, "f64": 8, "u8": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8}
 _CODES = ("f32", "f64", "f16", "bf16", "i64", "i32", "i16", "i8", "u8")
@@ -79,9 +80,15 @@ class _Arithmetic:
             return self.f.v(f"icmp slt i64 {first}, {n}")
         return self.f.v(f"icmp slt <{self.width} x i64> <{lanes}>, {count}")
 
-    def masked_load(self, pointer: str, mask: str) -> str:
+    def lanes(self, first: str, end: str) -> str:
+        """Lanes first <= i < end."""
+        low, high = self.mask(first, 0), self.mask(end, 0)
+        return self.f.v(f"xor {f'<{self.width} x i1>' if self.width > 1 else 'i1'} {low}, {high}")
+
+    def masked_load(self, pointer: str, mask: str, otherwise: str = "") -> str:
+        otherwise = otherwise or self.zero
         if self.width == 1:
-            x = self.f.var(self.element, self.zero)
+            x = self.f.var(self.element, otherwise)
             with self.f.when(mask):
                 x.set(self.load(pointer))
             return x.get()
@@ -95,7 +102,7 @@ class _Arithmetic:
             f"ptr {pointer}",
             f"i32 {_BYTES[self.dtype]}",
             f"{m} {mask}",
-            f"{self.vector} {self.zero}",
+            f"{self.vector} {otherwise}",
         )
 
     def masked_store(self, value: str, pointer: str, mask: str) -> None:
@@ -209,35 +216,68 @@ def _pack_wide(module: Module, name: str, dtype: str, tile: Shape) -> None:
     f.finish()
 
 
-def _pack_runs(module: Module, name: str, dtype: str, width: int) -> None:
-    """dst[kk][lane_r ..] = src[off_k[kk] + at_r ..] for runs r of consecutive elements (td_pack_runs_fn).
+_PACK = [("ptr", "dst"), ("i64", "dst_k"), ("ptr", "src"), ("ptr", "off_k"), ("i64", "k")]
 
-    A run is (lane, count <= width, byte offset); runs come in lane order. Stores write whole vectors: what a run writes too far, the
-    next run or row overwrites.
-    """
-    f = Function(
-        module,
-        name,
-        [
-            ("ptr", "dst"),
-            ("i64", "dst_k"),
-            ("ptr", "src"),
-            ("ptr", "off_k"),
-            ("i64", "k"),
-            ("ptr", "runs"),
-            ("i64", "count"),
-        ],
-    )
+
+def _step(f: Function, kk: str) -> tuple[str, str]:
+    """Where step kk is read and written."""
+    source = f.offset("%src", f.v(f"load i64, ptr {f.offset('%off_k', f.mul(kk, '8'))}"))
+    return source, f.offset("%dst", f.mul(kk, "%dst_k"))
+
+
+def _pack_runs(module: Module, name: str, dtype: str, width: int) -> None:
+    """dst[kk][lane] = src[off_k[kk] + ...] where the lanes are up to _PACK_RUNS runs of consecutive elements (td_pack_runs_fn)."""
+    f = Function(module, name, [*_PACK, ("ptr", "runs"), ("i64", "count")])
     op = _Arithmetic(f, dtype, width)
+    for count in range(1, _PACK_RUNS + 1):
+        with f.when(f.compare("eq", "%count", str(count))):
+            runs = []
+            for r in range(count):
+                at = f.offset("%runs", str(24 * r))
+                first, end, where = (f.item("i64", at, field) for field in range(3))
+                runs.append((op.lanes(first, end), where))
+            with f.loop("0", "%k") as kk:
+                source, row = _step(f, kk)
+                value = op.zero
+                for mask, where in runs:
+                    value = op.masked_load(f.offset(source, where), mask, value)
+                op.store(value, row)
+    f.ret()
+    f.finish()
+
+
+def _pack_lanes(module: Module, name: str, dtype: str, width: int) -> None:
+    """dst[kk][lane] = src[off_k[kk] + off_lane[lane]] (td_pack_lanes_fn)."""
+    f = Function(module, name, [*_PACK, ("ptr", "off_lane"), ("i64", "lanes")])
+    op = _Arithmetic(f, dtype, width)
+    last = f.sub("%lanes", "1")
+    places = [f.v(f"load i64, ptr {f.offset('%off_lane', f.mul(f.minimum(str(i), last), '8'))}") for i in range(width)]
+    exists = op.mask("%lanes", 0)
     with f.loop("0", "%k") as kk:
-        row = f.offset("%dst", f.mul(kk, "%dst_k"))
-        at = f.v(f"load i64, ptr {f.offset('%off_k', f.mul(kk, '8'))}")
-        source = f.offset("%src", at)
-        with f.loop("0", "%count") as r:
-            run = f.offset("%runs", f.mul(r, "24"))
-            lane, length, where = f.item("i64", run, 0), f.item("i64", run, 1), f.item("i64", run, 2)
-            value = op.masked_load(f.offset(source, where), op.mask(length, 0))
-            op.store(value, f.offset(row, f.mul(lane, str(_BYTES[dtype]))))
+        source, row = _step(f, kk)
+        if width == 1:
+            value = op.masked_load(f.offset(source, places[0]), exists)
+        else:
+            pointers = "poison"
+            for i, place in enumerate(places):
+                pointers = f.v(f"insertelement <{width} x ptr> {pointers}, ptr {f.offset(source, place)}, i32 {i}")
+            gather = f.module.intrinsic(
+                f"llvm.masked.gather.{mangled(op.vector)}.v{width}p0",
+                op.vector,
+                f"<{width} x ptr>",
+                "i32",
+                f"<{width} x i1>",
+                op.vector,
+            )
+            value = f.call(
+                op.vector,
+                gather,
+                f"<{width} x ptr> {pointers}",
+                f"i32 {_BYTES[dtype]}",
+                f"<{width} x i1> {exists}",
+                f"{op.vector} {op.zero}",
+            )
+        op.store(value, row)
     f.ret()
     f.finish()
 
@@ -263,40 +303,39 @@ def _transpose(f: Function, op: _Arithmetic, rows: list[str]) -> list[str]:
 
 
 def _pack_transposed(module: Module, name: str, dtype: str, width: int) -> None:
-    """dst[kk][lane] = src[off[lane] + kk] for consecutive k, up to `width` lanes (td_pack_transposed_fn); missing lanes get zeros.
-
-    Stores write whole vectors, rows in ascending order.
-    """
+    """dst[kk][lane] = src[off_k[kk] + off_lane[lane]] where k makes runs of `run` consecutive elements, the first with
+    `left` of them (td_pack_transposed_fn). Up to `width` steps of one run are read at once, a register a lane."""
     f = Function(
-        module, name, [("ptr", "dst"), ("i64", "dst_k"), ("ptr", "src"), ("ptr", "off"), ("i64", "lanes"), ("i64", "k")]
-    )
+        module, name, [*_PACK, ("ptr", "off_lane"), ("i64", "lanes"), ("i64", "run"), ("i64", "left")]
+    )  # fmt: skip
     op = _Arithmetic(f, dtype, width)
-    size = _BYTES[dtype]
     last = f.sub("%lanes", "1")
-    sources = []
-    for i in range(width):
-        at = f.v(f"load i64, ptr {f.offset('%off', f.mul(f.minimum(str(i), last), '8'))}")
-        sources.append(f.offset("%src", at))
+    places = [f.v(f"load i64, ptr {f.offset('%off_lane', f.mul(f.minimum(str(i), last), '8'))}") for i in range(width)]
     exists = [f.v(f"select i1 {f.compare('sgt', '%lanes', str(i))}, i64 {width}, i64 0") for i in range(width)]
-    with f.loop("0", "%k", width) as kk:
-        left = f.minimum(f.sub("%k", kk), str(width))
-        rows = []
-        for i in range(width):
-            count = f.minimum(left, exists[i])
-            rows.append(op.masked_load(f.offset(sources[i], f.mul(kk, str(size))), op.mask(count, 0)))
-        out = f.var("ptr", f.offset("%dst", f.mul(kk, "%dst_k")))
-        columns = _transpose(f, op, rows)
-        done = f.label("end")
-        for t, column in enumerate(columns):
-            if t:
-                more = f.label("more")
-                f.branch(f.compare("sgt", left, str(t)), more, done)
-                f.at(more)
-            p = out.get()
-            op.store(column, p)
-            out.set(f.offset(p, "%dst_k"))
-        f.jump(done)
-        f.at(done)
+    kk, rest, out = f.var("i64", "0"), f.var("i64", "%left"), f.var("ptr", "%dst")
+    body, after = f.label("body"), f.label("after")
+    f.branch(f.compare("sgt", "%k", "0"), body, after)
+    f.at(body)
+    count = f.minimum(f.minimum(rest.get(), str(width)), f.sub("%k", kk.get()))
+    source = f.offset("%src", f.v(f"load i64, ptr {f.offset('%off_k', f.mul(kk.get(), '8'))}"))
+    rows = [op.masked_load(f.offset(source, places[i]), op.mask(f.minimum(count, exists[i]), 0)) for i in range(width)]
+    columns = _transpose(f, op, rows)
+    done = f.label("end")
+    for t, column in enumerate(columns):
+        if t:
+            more = f.label("more")
+            f.branch(f.compare("sgt", count, str(t)), more, done)
+            f.at(more)
+        p = out.get()
+        op.store(column, p)
+        out.set(f.offset(p, "%dst_k"))
+    f.jump(done)
+    f.at(done)
+    kk.set(f.add(kk.get(), count))
+    still = f.sub(rest.get(), count)
+    rest.set(f.v(f"select i1 {f.compare('sgt', still, '0')}, i64 {still}, i64 %run"))
+    f.branch(f.compare("slt", kk.get(), "%k"), body, after)
+    f.at(after)
     f.ret()
     f.finish()
 
@@ -320,8 +359,9 @@ def emit_gemm(module: Module, code: str) -> str:
             functions.append(f"ptr @{prefix}_{form}{rows}")
     _pack_wide(module, f"{prefix}_wide", dtype, tile)
     _pack_runs(module, f"{prefix}_runs", dtype, tile.width)
+    _pack_lanes(module, f"{prefix}_lanes", dtype, tile.width)
     _pack_transposed(module, f"{prefix}_transposed", dtype, tile.width)
-    functions += [f"ptr @{prefix}_{n}" for n in ("wide", "runs", "transposed")]
+    functions += [f"ptr @{prefix}_{n}" for n in ("wide", "runs", "lanes", "transposed")]
     size = _BYTES[dtype]
     kc = 256 if size == 4 else 192 if size == 8 else 256
     nc = max(tile.nr * 4, (1 << 20) // (kc * size) // tile.nr * tile.nr)
