@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 import taeda
@@ -94,6 +94,15 @@ class ModuleList(Module):
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
         self.extend(modules or [])
+
+    def _children_repr(self) -> list[tuple[str, str]]:
+        """Neighbours that print alike are printed once, with how many they are."""
+        found = []
+        for text, same in groupby(super()._children_repr(), key=lambda child: child[1]):
+            names = [name for name, _ in same]
+            many = len(names) > 1
+            found.append((f"{names[0]}-{names[-1]}", f"{len(names)} x {text}") if many else (names[0], text))
+        return found
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):

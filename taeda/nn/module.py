@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, namedtuple
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import taeda
@@ -632,12 +632,15 @@ class Module:
     def __repr__(self) -> str:
         extra = self.extra_repr()
         lines = extra.split("\n") if extra else []
-        children = [f"({name}): " + repr(module).replace("\n", "\n  ") for name, module in self._modules.items()]
+        children = [f"({name}): " + text.replace("\n", "\n  ") for name, text in self._children_repr()]
         name = self._get_name()
         if not children and len(lines) <= 1:
             return f"{name}({''.join(lines)})"
         body = "".join(f"\n  {line}" for line in lines + children)
         return f"{name}({body}\n)"
+
+    def _children_repr(self) -> Iterable[tuple[str, str]]:
+        return [(name, repr(module)) for name, module in self._modules.items()]
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compiles this module's forward in place (taeda.compile)."""
