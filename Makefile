@@ -6,7 +6,7 @@ STAMP := build/stamps
 PIP := $(PY) -m pip install -q --disable-pip-version-check
 TORCH := torch==2.13.0
 
-.PHONY: all build demo test parity bench lint format asan wheel clean
+.PHONY: all build demo test parity bench lint format asan wheel wheel-test clean
 all: build
 
 $(PY):
@@ -58,6 +58,7 @@ lint: $(STAMP)/lint build
 	$(VENV)/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h' '*.cpp' '*.hpp')
 	$(PY) -m mypy
 	$(PY) tools/check_layers.py
+	$(PY) tools/make_stubs.py --check
 
 format: $(STAMP)/lint
 	$(PY) -m ruff check --fix-only -q taeda tests benchmarks examples tools
@@ -69,7 +70,11 @@ asan: $(STAMP)/test
 
 wheel: $(STAMP)/build-tools
 	$(PIP) "build>=1.2"
+	rm -rf dist
 	$(PY) -m build --wheel --no-isolation -o dist .
+
+wheel-test: wheel $(STAMP)/lint
+	PYTHON=$(PY) tools/check_wheel.sh
 
 clean:
 	rm -rf build dist taeda/*.so

@@ -312,7 +312,6 @@ def install(public: dict) -> None:
     _core.set_hook("kernel", _kernel_hook)
     _core.set_hook("gradient", _gradient_hook)
     _core.set_hook("write_out", write_out)
-    _core.set_hook("write_out", write_out)
     for op in list(TABLE.values()):
         _install_entry(op, public)
     _tensor.install()
