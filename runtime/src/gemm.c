@@ -10,7 +10,7 @@
 #define FEW_TILES 8                  /* row tiles: a B panel that no more read is not worth packing if it lies well */
 #define DIRECT_A_TILES 8             /* the same for A and column tiles */
 #define TASK_WORK (INT64_C(1) << 18) /* multiply-adds that are worth handing out */
-#define TASKS_PER_THREAD 4
+#define TASKS_PER_THREAD 8
 #define PACK_PANELS 8 /* B panels packed in one go: long reads, and few enough to stay in the cache */
 
 typedef struct job {
@@ -30,7 +30,7 @@ typedef struct job {
   int64_t panel_a, panel_b, own_panel; /* bytes of a packed panel */
   int64_t block_n, chunk, group;       /* columns of a B block; columns and row tiles of a task */
   const td_gemm_epilogue *epilogue;
-  int64_t teams, members;
+  int64_t teams, members, parts; /* of rows, for teams of one */
   struct team *team;
 } job;
 
@@ -39,6 +39,7 @@ typedef struct job {
    waited for: only claimed work is, and who claimed it is running. */
 typedef struct team {
   int64_t first_batch, end_batch;
+  int64_t m0, m1; /* its rows: all, or no other team has them */
   char *panels, *wide;
   _Atomic int64_t packing, packed, tasks, done;
 } team;
@@ -172,15 +173,20 @@ static void multiply_rows(const job *j, const step *s, const char *panels, int64
 }
 
 /* Column tiles one after the other, each with every row: B's panel never leaves the nearest cache. */
-static void multiply_columns(const job *j, const step *s, const char *panels, int64_t n0, int64_t n1, char *own) {
+static void multiply_columns(const job *j, const step *s, const char *panels, int64_t m0, int64_t m1, int64_t n0,
+                             int64_t n1, char *own) {
   for (int64_t l = n0; l < n1; l += j->g->nr) {
     int64_t n = td_min(j->g->nr, n1 - l);
     if (!lies_ready(j, n)) td_gemm_pack_panels(j->g, &s->b, l, n, s->pc, s->kc, own, j->panel_b);
     source b = read_b(j, s, l, n, own);
-    for (int64_t i = 0; i < j->m; i += j->mr) {
-      int64_t m = td_min(j->mr, j->m - i), next = i + j->mr;
-      if (next < j->m) prefetch_tile(&s->to, next, td_min(j->mr, j->m - next), l);
-      multiply_tile(j, s, i, m, l, n, read_a(j, s, i, panels + i / j->mr * j->panel_a), b, own + j->own_panel);
+    for (int64_t i = m0; i < m1; i += j->mr) {
+      int64_t m = td_min(j->mr, m1 - i), next = i + j->mr;
+      if (next < m1)
+        prefetch_tile(&s->to, next, td_min(j->mr, m1 - next), l);
+      else if (l + j->g->nr < n1)
+        prefetch_tile(&s->to, m0, td_min(j->mr, m1 - m0), l + j->g->nr);
+      source a = read_a(j, s, i, panels + (i - m0) / j->mr * j->panel_a);
+      multiply_tile(j, s, i, m, l, n, a, b, own + j->own_panel);
     }
   }
 }
@@ -189,7 +195,7 @@ static void multiply_columns(const job *j, const step *s, const char *panels, in
 static void run_task(const job *j, const step *s, const char *panels, int64_t m0, int64_t m1, int64_t n0, int64_t n1,
                      char *own) {
   if (j->by_columns)
-    multiply_columns(j, s, panels, n0, n1, own);
+    multiply_columns(j, s, panels, m0, m1, n0, n1, own);
   else
     multiply_rows(j, s, panels, m0, m1, n0, n1, own);
   if (s->pc + s->kc < j->k) return;
@@ -220,11 +226,11 @@ static void pack_step(const job *j, team *t, const step *s, int64_t *packed) {
   if (!j->by_columns)
     *packed += td_ceil_div(s->nc - whole, unit);
   else if (!j->direct_a)
-    *packed += td_ceil_div(j->m, j->mr);
+    *packed += td_ceil_div(t->m1 - t->m0, j->mr);
   for (int64_t u; (u = claim(&t->packing, *packed)) >= 0;) {
     if (j->by_columns) {
-      int64_t i = (u - first) * j->mr;
-      pack_a(j, s, i, td_min(j->mr, j->m - i), t->panels + (u - first) * j->panel_a);
+      int64_t i = t->m0 + (u - first) * j->mr;
+      pack_a(j, s, i, td_min(j->mr, t->m1 - i), t->panels + (u - first) * j->panel_a);
     } else {
       int64_t at = whole + (u - first) * unit;
       td_gemm_pack_panels(g, &s->b, s->jc + at, td_min(unit, s->nc - at), s->pc, s->kc,
@@ -240,10 +246,10 @@ static void run_step(const job *j, team *t, const step *s, int64_t *packed, int6
   wait_for(&t->packed, *packed);
   int64_t chunks = td_ceil_div(s->nc, j->chunk), rows = j->group * j->mr;
   int64_t first = *done;
-  *done += chunks * td_ceil_div(j->m, rows);
+  *done += chunks * td_ceil_div(t->m1 - t->m0, rows);
   for (int64_t u; (u = claim(&t->tasks, *done)) >= 0;) {
-    int64_t i = (u - first) / chunks * rows, l = s->jc + (u - first) % chunks * j->chunk;
-    run_task(j, s, t->panels, i, td_min(j->m, i + rows), l, td_min(s->jc + s->nc, l + j->chunk), own);
+    int64_t i = t->m0 + (u - first) / chunks * rows, l = s->jc + (u - first) % chunks * j->chunk;
+    run_task(j, s, t->panels, i, td_min(t->m1, i + rows), l, td_min(s->jc + s->nc, l + j->chunk), own);
     atomic_fetch_add_explicit(&t->done, 1, memory_order_release);
   }
 }
@@ -276,7 +282,8 @@ static void run_members(void *ctx, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) take_part(j, &j->team[i / j->members]);
 }
 
-/* How the work is cut: many batches go to teams of one, few to one team of all threads. */
+/* How the work is cut: many batches go to teams of one, few to one team of all threads; of a small result with a long
+   k, whose steps would be too short to share, each team of one makes some rows. */
 static void plan(job *j) {
   const td_gemm_kernels *g = j->g;
   bool same = g->dtype == g->panel_dtype;
@@ -294,11 +301,19 @@ static void plan(job *j) {
   int64_t tiles = td_ceil_div(j->m, g->mr), columns = td_ceil_div(j->n, g->nr);
   j->mr = td_round_up(td_ceil_div(j->m, tiles), 2);
   j->by_columns = tiles <= FEW_TILES;
+  j->parts = 1;
+  if (!alone && tiles >= 2 && j->k > 2 * g->kc && tiles * columns < TASKS_PER_THREAD * threads) {
+    j->parts = td_min(threads, tiles);
+    j->teams = j->batches * j->parts;
+    j->members = 1;
+  }
   j->block_n = j->by_columns ? columns * g->nr : td_min(g->nc, columns * g->nr);
   j->own_panel = j->by_columns ? j->panel_b : j->panel_a;
   int64_t panel_work = td_max(1, td_max(kc, 1) * (j->by_columns ? j->m * g->nr : j->mr * j->block_n));
   int64_t panels = j->by_columns ? columns : tiles; /* each thread should get some, none too small */
-  int64_t group = td_max(1, td_min(TASK_WORK / panel_work, panels / (TASKS_PER_THREAD * j->members)));
+  /* Neighbouring columns share cache lines of C at their border: long tasks keep threads apart. */
+  int64_t group = td_max(1, panels / (TASKS_PER_THREAD * j->members));
+  if (!j->by_columns) group = td_min(group, td_max(1, TASK_WORK / panel_work));
   if (j->by_columns) {
     j->group = tiles;
     j->chunk = group * g->nr;
@@ -313,12 +328,16 @@ static bool run_teams(job *j) {
   size_t panels =
       (size_t)(j->by_columns ? td_ceil_div(j->m, j->mr) * j->panel_a : td_ceil_div(j->block_n, j->g->nr) * j->panel_b);
   size_t wide = j->wide_m ? (size_t)(j->m * j->n * 4) : 0;
+  int64_t tiles = td_ceil_div(j->m, j->mr);
   bool whole = true;
   j->team = td_alloc((size_t)j->teams * sizeof(team));
   if (!j->team) return false;
   for (int64_t i = 0; i < j->teams; ++i) {
     team *t = &j->team[i];
-    *t = (team){.first_batch = j->batches * i / j->teams, .end_batch = j->batches * (i + 1) / j->teams};
+    int64_t groups = j->teams / j->parts, group = i / j->parts, part = i % j->parts;
+    *t = (team){.first_batch = j->batches * group / groups, .end_batch = j->batches * (group + 1) / groups};
+    t->m0 = td_min(j->m, tiles * part / j->parts * j->mr);
+    t->m1 = td_min(j->m, tiles * (part + 1) / j->parts * j->mr);
     t->panels = td_alloc(panels);
     if (wide) t->wide = td_alloc(wide);
     whole = whole && t->panels && (!wide || t->wide);
@@ -326,7 +345,7 @@ static bool run_teams(job *j) {
   if (whole) td_parallel_for(j->teams * j->members, run_members, j);
   for (int64_t i = 0; i < j->teams; ++i) {
     team *t = &j->team[i];
-    whole = whole && t->done;
+    whole = whole && (t->done || t->m0 == t->m1);
     td_free(t->panels);
     td_free(t->wide);
   }
