@@ -192,7 +192,14 @@ const NodeRef &grad_fn_of(Tensor &t) {
 // ---- checks
 // ------------------------------------------------------------------------------------------------------------
 void bump_version(Tensor &t) {
-  if (t.storage) ++t.storage->version;
+  if (!t.traced && !tracing_active()) {
+    if (t.storage) ++t.storage->version;
+    return;
+  }
+  static PyObject *&written = hook("traced_write");
+  if (!written) return;
+  Owned self(wrap(TensorRef(&t)));
+  Owned(PyObject_CallOneArg(written, self.get()));
 }
 
 void check_inplace(const char *op, Tensor &t) {

@@ -70,9 +70,9 @@ const char *type_name(DType d) {
   return names[d];
 }
 
-// How often the tensor's memory was written; the capture counts for traced tensors.
+// How often the tensor's memory was written; while a capture runs, it counts.
 uint32_t version_of(const TensorRef &t) {
-  if (t->storage) return t->storage->version;
+  if (t->storage && !tracing_active()) return t->storage->version;
   static PyObject *&count = hook("traced_version");
   if (!count) return 0;
   Owned self(wrap(t)), n(PyObject_CallOneArg(count, self.get()));

@@ -85,8 +85,8 @@ def install_hooks() -> None:
     _core.set_hook("trace", lambda op, args: current().call(op, args))
     _core.set_hook("traced_shape", _traced_shape)
     _core.set_hook("traced_read", _traced_read)
-    _core.set_hook("traced_version", lambda t: _core.traced_value(t).cell.version)
-    _core.set_hook("traced_version", lambda t: _core.traced_value(t).cell.version)
+    _core.set_hook("traced_version", _traced_version)
+    _core.set_hook("traced_write", lambda t: current().written(t))
     _core.set_hook("symbolic", SYMBOLIC)
     reserve, empty = _core.rng_reserve, _core.empty
 
@@ -120,6 +120,11 @@ def _traced_shape(t: Any) -> tuple:
     if tracer is None:
         raise CaptureError("this tensor belongs to a finished capture; its sizes are no longer known")
     return F.Size(tracer.shape(t))
+
+
+def _traced_version(t: Any) -> int:
+    tracer = active()
+    return _core.traced_value(t).cell.version if tracer is None else tracer.version(t)
 
 
 def _traced_read(t: Any, what: str) -> None:
@@ -305,7 +310,7 @@ class Session:
         values: list[Value] = list(self.values)
         writes: list[int | None] = [None] * len(values)
         for index, cell in enumerate(tr.cells):
-            if cell.version:
+            if cell.writes:
                 values.append(cell.value)
                 writes.append(index)
         captured.graph = tr.finish(values, writes)

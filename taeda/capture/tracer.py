@@ -35,13 +35,13 @@ def active() -> Tracer | None:
 
 
 class Cell:
-    """A piece of memory: its value now, and how often it was written. `source`: the graph input it came from, or
-    None."""
+    """A piece of memory: its value now, and how often it got a new one. `version` is what the tape compares: it is
+    counted after the tape has noted what a writing operator saves. `source`: the graph input it came from, or None."""
 
-    __slots__ = ("source", "value", "version")
+    __slots__ = ("source", "value", "version", "writes")
 
     def __init__(self, value: Value, source: int | None = None):
-        self.value, self.version, self.source = value, 0, source
+        self.value, self.writes, self.version, self.source = value, 0, 0, source
 
 
 class Variable:
@@ -92,7 +92,7 @@ class Tracer:
         g = v.geometry
         if g.offset == 0 and g.sizes == t.sizes and g.strides == t.strides():
             return base
-        if v.read_value is None or v.read_at != v.cell.version:
+        if v.read_value is None or v.read_at != v.cell.writes:
             sizes = tuple(self.env.resolve(s) for s in g.sizes)
             strides = tuple(self.env.resolve(s) for s in g.strides)
             v.read_value = self.add(
@@ -103,7 +103,7 @@ class Tracer:
                 offset=self.env.resolve(g.offset),
                 strides=strides,
             ).output
-            v.read_at = v.cell.version
+            v.read_at = v.cell.writes
         return v.read_value
 
     def write(self, v: Variable, value: Value) -> None:
@@ -121,7 +121,7 @@ class Tracer:
             v.cell.value = self.add(
                 "update", "write", [base, value], [t], offset=self.env.resolve(g.offset), strides=strides
             ).output
-        v.cell.version += 1
+        v.cell.writes += 1
 
     def tensor(self, v: Variable) -> Any:
         """A traced tensor for a variable."""
@@ -277,6 +277,18 @@ class Tracer:
     def shape(self, t: Any) -> tuple:
         """The sizes of a traced tensor as Python sees them."""
         return tuple(self.size(s) for s in self.core.traced_value(t).geometry.sizes)
+
+    def version(self, t: Any) -> int:
+        """How often the tape has seen the memory of a traced or real tensor written."""
+        v = self.core.traced_value(t)
+        if v is not None:
+            return v.cell.version
+        known = self.lifted.get(id(t))
+        return t._version + (known[1].cell.version if known is not None else 0)
+
+    def written(self, t: Any) -> None:
+        """An operator that writes has been put on the tape."""
+        self.variable(t).cell.version += 1
 
     def refuse_read(self, t: Any, what: str) -> None:
         where = user_location().text()

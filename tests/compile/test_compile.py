@@ -240,6 +240,61 @@ def test_writing_a_saved_value_is_an_error_in_a_capture_too():
             g(td.randn(3, requires_grad=True))
 
 
+def by_itself(x, w):
+    y = x * 1
+    y.mul_(y)  # the factor that is saved is the memory that is written
+    return y
+
+
+def by_its_view(x, w):
+    y = x * 1
+    y.mul_(y.view(-1))
+    return y
+
+
+def by_a_part(x, w):
+    y = x * 1
+    y[:2].mul_(y[1:])
+    return y
+
+
+def weight_behind_its_back(x, w):
+    y = x * w
+    with td.no_grad():
+        w[0] = 7.0
+    return y
+
+
+def saved_result(x, w):
+    return x.exp().mul_(w).mul_(w)
+
+
+def allowed(x, w):
+    y = x * 1
+    y.add_(y)
+    y.mul_(w)
+    y.mul_(y.detach().clone())
+    return y.exp_()
+
+
+@pytest.mark.parametrize(
+    "f", [by_itself, by_its_view, by_a_part, weight_behind_its_back, saved_result, allowed], ids=lambda f: f.__name__
+)
+def test_in_place_products_of_the_written_memory(f):
+    def outcome(run):
+        x = td.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        w = td.tensor([0.5, -1.0, 2.0], requires_grad=True)
+        try:
+            run(lambda x: f(x, w))(x).sum().backward()
+        except RuntimeError as e:
+            return str(e)
+        return x.grad.tolist(), w.grad.tolist()
+
+    eager = outcome(lambda g: g)
+    assert outcome(td.compile) == eager
+    assert isinstance(eager, str) == (f is not allowed)
+
+
 # -- modules and training
 # -----------------------------------------------------------------------------------------------------
 class Net(nn.Module):
