@@ -11,7 +11,7 @@
 #define DIRECT_A_TILES 8             /* the same for A and column tiles */
 #define TASK_WORK (INT64_C(1) << 18) /* multiply-adds that are worth handing out */
 #define TASKS_PER_THREAD 8
-#define PACK_PANELS 8 /* B panels packed in one go: long reads, and few enough to stay in the cache */
+#define PACK_PANELS 8 /* panels packed in one go: long reads, and few enough to stay in the cache */
 
 typedef struct job {
   const td_gemm_kernels *g;
@@ -23,10 +23,11 @@ typedef struct job {
   int64_t m, n, k;
   int64_t batches;
   const int64_t *batch_a, *batch_b, *batch_c;
-  bool swapped;                        /* rows and columns of the caller are exchanged */
-  bool direct_a, direct_b;             /* read where they lie */
-  bool by_columns;                     /* A is packed for all, tasks are columns; else B, and rows */
-  int64_t mr;                          /* rows of a tile, evenly spread */
+  bool swapped;            /* rows and columns of the caller are exchanged */
+  bool direct_a, direct_b; /* read where they lie */
+  bool a_consecutive; /* rows of A lie together: tiles are packed together, for each step of k is far from the next */
+  bool by_columns;    /* A is packed for all, tasks are columns; else B, and rows */
+  int64_t mr;         /* rows of a tile, evenly spread */
   int64_t panel_a, panel_b, own_panel; /* bytes of a packed panel */
   int64_t block_n, chunk, group;       /* columns of a B block; columns and row tiles of a task */
   const td_gemm_epilogue *epilogue;
@@ -159,10 +160,13 @@ static void pack_a(const job *j, const step *s, int64_t i, int64_t m, char *to) 
 /* Row tiles one after the other, each with every column of the packed block. */
 static void multiply_rows(const job *j, const step *s, const char *panels, int64_t m0, int64_t m1, int64_t n0,
                           int64_t n1, char *own) {
+  bool together = !j->direct_a && j->a_consecutive;
+  if (together) td_gemm_pack_tiles(j->g, &s->a, m0, m1 - m0, j->mr, s->pc, s->kc, own, j->panel_a);
   for (int64_t i = m0; i < m1; i += j->mr) {
     int64_t m = td_min(j->mr, m1 - i);
-    if (!j->direct_a) pack_a(j, s, i, m, own);
-    source a = read_a(j, s, i, own);
+    char *panel = together ? own + (i - m0) / j->mr * j->panel_a : own;
+    if (!j->direct_a && !together) pack_a(j, s, i, m, panel);
+    source a = read_a(j, s, i, panel);
     for (int64_t l = n0; l < n1; l += j->g->nr) {
       int64_t n = td_min(j->g->nr, n1 - l);
       source b = read_b(j, s, l, n, panels + (l - s->jc) / j->g->nr * j->panel_b);
@@ -308,12 +312,13 @@ static void plan(job *j) {
     j->members = 1;
   }
   j->block_n = j->by_columns ? columns * g->nr : td_min(g->nc, columns * g->nr);
-  j->own_panel = j->by_columns ? j->panel_b : j->panel_a;
   int64_t panel_work = td_max(1, td_max(kc, 1) * (j->by_columns ? j->m * g->nr : j->mr * j->block_n));
   int64_t panels = j->by_columns ? columns : tiles; /* each thread should get some, none too small */
   /* Neighbouring columns share cache lines of C at their border: long tasks keep threads apart. */
   int64_t group = td_max(1, panels / (TASKS_PER_THREAD * j->members));
-  if (!j->by_columns) group = td_min(group, td_max(1, TASK_WORK / panel_work));
+  j->a_consecutive = same && j->a.step_i == g->size && !j->by_columns;
+  if (!j->by_columns) group = td_min(group, j->a_consecutive ? PACK_PANELS : td_max(1, TASK_WORK / panel_work));
+  j->own_panel = j->by_columns ? j->panel_b : j->a_consecutive ? j->panel_a * group : j->panel_a;
   if (j->by_columns) {
     j->group = tiles;
     j->chunk = group * g->nr;

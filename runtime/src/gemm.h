@@ -16,6 +16,8 @@ typedef struct td_run {
 #define TD_PACK_RUNS 3
 typedef void (*td_pack_wide_fn)(char *dst, int64_t panel, const char *src, const int64_t *off_k, int64_t k,
                                 int64_t panels);
+typedef void (*td_pack_tall_fn)(char *dst, int64_t panel, const char *src, const int64_t *off_k, int64_t k,
+                                int64_t panels, int64_t lanes); /* the same for panels of up to `width` lanes */
 typedef void (*td_pack_runs_fn)(char *dst, int64_t dst_k, const char *src, const int64_t *off_k, int64_t k,
                                 const td_run *runs, int64_t count); /* 1 to TD_PACK_RUNS */
 typedef void (*td_pack_lanes_fn)(char *dst, int64_t dst_k, const char *src, const int64_t *off_k, int64_t k,
@@ -28,6 +30,7 @@ typedef void (*td_pack_transposed_fn)(char *dst, int64_t dst_k, const char *src,
 struct td_gemm_kernels {
   td_micro_fn packed[TD_MICRO_KERNELS], strided[TD_MICRO_KERNELS];
   td_pack_wide_fn wide;
+  td_pack_tall_fn tall;
   td_pack_runs_fn runs;
   td_pack_lanes_fn lanes;
   td_pack_transposed_fn transposed;
@@ -51,6 +54,9 @@ void td_gemm_describe(const int64_t *off, int64_t count, int64_t size, int64_t *
    become zero. */
 void td_gemm_pack(const td_gemm_kernels *g, const td_gemm_side *s, int64_t i0, int64_t lanes, int64_t k0, int64_t k,
                   char *dst, int64_t row);
+/* The same for tiles of mr lanes each, `panel` bytes apart, of an operand whose lanes are consecutive. */
+void td_gemm_pack_tiles(const td_gemm_kernels *g, const td_gemm_side *s, int64_t i0, int64_t lanes, int64_t mr,
+                        int64_t k0, int64_t k, char *dst, int64_t panel);
 /* The same for `panels` adjacent panels of nr lanes, `panel` bytes apart, the last of which may have fewer lanes. */
 void td_gemm_pack_panels(const td_gemm_kernels *g, const td_gemm_side *s, int64_t i0, int64_t lanes, int64_t k0,
                          int64_t k, char *dst, int64_t panel);

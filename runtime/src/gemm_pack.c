@@ -80,3 +80,12 @@ void td_gemm_pack_panels(const td_gemm_kernels *g, const td_gemm_side *s, int64_
   for (; done * g->nr < lanes; ++done)
     td_gemm_pack(g, s, i0 + done * g->nr, td_min(g->nr, lanes - done * g->nr), k0, k, dst + done * panel, g->nr);
 }
+
+void td_gemm_pack_tiles(const td_gemm_kernels *g, const td_gemm_side *s, int64_t i0, int64_t lanes, int64_t mr,
+                        int64_t k0, int64_t k, char *dst, int64_t panel) {
+  int64_t whole = mr <= g->width ? lanes / mr : 0, row = td_round_up(g->mr, g->width);
+  if (row != g->width) whole = 0;
+  if (whole) g->tall(dst, panel, s->data + s->off_i[i0], s->off_k + k0, k, whole, mr);
+  for (int64_t t = whole; t * mr < lanes; ++t)
+    td_gemm_pack(g, s, i0 + t * mr, td_min(mr, lanes - t * mr), k0, k, dst + t * panel, row);
+}

@@ -216,6 +216,35 @@ def _pack_wide(module: Module, name: str, dtype: str, tile: Shape) -> None:
     f.finish()
 
 
+def _pack_tall(module: Module, name: str, dtype: str, width: int) -> None:
+    """dst[p][kk][lane] = src[off_k[kk] + p*lanes + lane] for lane < lanes <= width (td_pack_tall_fn)."""
+    f = Function(
+        module,
+        name,
+        [
+            ("ptr", "dst"),
+            ("i64", "panel"),
+            ("ptr", "src"),
+            ("ptr", "off_k"),
+            ("i64", "k"),
+            ("i64", "panels"),
+            ("i64", "lanes"),
+        ],
+    )
+    op = _Arithmetic(f, dtype, width)
+    mask = op.mask("%lanes", 0)
+    step = f.mul("%lanes", str(_BYTES[dtype]))
+    with f.loop("0", "%k") as kk:
+        source = f.var("ptr", f.offset("%src", f.v(f"load i64, ptr {f.offset('%off_k', f.mul(kk, '8'))}")))
+        out = f.var("ptr", f.offset("%dst", f.mul(kk, str(width * _BYTES[dtype]))))
+        with f.loop("0", "%panels"):
+            op.store(op.masked_load(source.get(), mask), out.get())
+            source.set(f.offset(source.get(), step))
+            out.set(f.offset(out.get(), "%panel"))
+    f.ret()
+    f.finish()
+
+
 _PACK = [("ptr", "dst"), ("i64", "dst_k"), ("ptr", "src"), ("ptr", "off_k"), ("i64", "k")]
 
 
@@ -358,10 +387,11 @@ def emit_gemm(module: Module, code: str) -> str:
             _micro(module, f"{prefix}_{form}{rows}", dtype, tile, rows, form == "strided")
             functions.append(f"ptr @{prefix}_{form}{rows}")
     _pack_wide(module, f"{prefix}_wide", dtype, tile)
+    _pack_tall(module, f"{prefix}_tall", dtype, tile.width)
     _pack_runs(module, f"{prefix}_runs", dtype, tile.width)
     _pack_lanes(module, f"{prefix}_lanes", dtype, tile.width)
     _pack_transposed(module, f"{prefix}_transposed", dtype, tile.width)
-    functions += [f"ptr @{prefix}_{n}" for n in ("wide", "runs", "lanes", "transposed")]
+    functions += [f"ptr @{prefix}_{n}" for n in ("wide", "tall", "runs", "lanes", "transposed")]
     size = _BYTES[dtype]
     kc = 256 if size == 4 else 192 if size == 8 else 256
     nc = max(tile.nr * 4, (1 << 20) // (kc * size) // tile.nr * tile.nr)
