@@ -91,6 +91,13 @@ Owned traced_shape(const Tensor &t) {
   return shape;
 }
 
+// What the capture says of a traced tensor's memory: `what` is the method that asks.
+Owned traced_layout(PyObject *self, const char *what) {
+  static PyObject *&callback = hook("traced_layout");
+  if (!callback) throw RuntimeFault("hook 'traced_layout' is not set");
+  return Owned(PyObject_CallFunction(callback, "Os", self, what));
+}
+
 PyObject *get_shape(PyObject *self, void *) {
   return guarded([&] { return shape_object(*tensor_ptr(self)); });
 }
@@ -129,16 +136,21 @@ PyObject *stride_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
   return guarded([&]() -> PyObject * {
     const Tensor &t = *tensor_ptr(self);
     PyObject *dim = dim_argument("stride", args, nargs, names);
-    if (!dim) return int_tuple(t.strides);
+    Owned traced = t.traced ? traced_layout(self, "stride") : Owned();
+    if (!dim) return t.traced ? traced.release() : int_tuple(t.strides);
     int64_t d = wrap_dim("stride", int_from(dim, "stride(): argument 'dim'"), int64_t(t.ndim()));
     if (t.ndim() == 0)
       throw IndexFault("Dimension specified as " + std::to_string(d) + " but tensor has no dimensions");
+    if (t.traced) return Py_NewRef(PyTuple_GET_ITEM(traced.get(), d));
     return PyLong_FromLongLong(t.strides[size_t(d)]);
   });
 }
 
 PyObject *is_contiguous_method(PyObject *self, PyObject *, PyObject *) {
-  return PyBool_FromLong(tensor_ptr(self)->contiguous());
+  return guarded([&] {
+    const Tensor &t = *tensor_ptr(self);
+    return t.traced ? traced_layout(self, "is_contiguous").release() : PyBool_FromLong(t.contiguous());
+  });
 }
 PyObject *dim_method(PyObject *self, PyObject *) { return PyLong_FromSize_t(tensor_ptr(self)->ndim()); }
 PyObject *numel_method(PyObject *self, PyObject *) {
@@ -147,7 +159,12 @@ PyObject *numel_method(PyObject *self, PyObject *) {
 PyObject *element_size_method(PyObject *self, PyObject *) {
   return PyLong_FromSize_t(itemsize(tensor_ptr(self)->dtype));
 }
-PyObject *storage_offset_method(PyObject *self, PyObject *) { return PyLong_FromLongLong(tensor_ptr(self)->offset); }
+PyObject *storage_offset_method(PyObject *self, PyObject *) {
+  return guarded([&] {
+    const Tensor &t = *tensor_ptr(self);
+    return t.traced ? traced_layout(self, "storage_offset").release() : PyLong_FromLongLong(t.offset);
+  });
+}
 PyObject *data_ptr_method(PyObject *self, PyObject *) {
   return guarded([&] {
     const Tensor &t = *tensor_ptr(self);

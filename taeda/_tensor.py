@@ -186,7 +186,7 @@ def _clone(self, *, memory_format=None):
 
 def _contiguous(self, memory_format=None):
     """Row-major: the tensor itself where it is."""
-    return self if self.is_contiguous() else F.contiguous(self)
+    return F.contiguous(self)
 
 
 # -- protocols ---------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from ..utils import host
 from . import pytree
 from .errors import CaptureError
 from .geometry import Geometry, contiguous
+from .layout import Guard
 from .reach import Reach
 from .tracer import Tracer, active
 
@@ -55,6 +56,8 @@ class Captured:
     places: list[Any] = field(default_factory=list)
     #: leaves (or argument numbers) whose .grad must be None, or not None, at entry
     grad_states: list[tuple[Source, bool]] = field(default_factory=list)
+    #: what the function asked about the memory of its inputs
+    layouts: list[Guard] = field(default_factory=list)
     backward: Backward | None = None
 
 
@@ -84,6 +87,7 @@ def install_hooks() -> None:
 
     _core.set_hook("trace", lambda op, args: current().call(op, args))
     _core.set_hook("traced_shape", _traced_shape)
+    _core.set_hook("traced_layout", _traced_layout)
     _core.set_hook("traced_read", _traced_read)
     _core.set_hook("traced_version", _traced_version)
     _core.set_hook("traced_write", lambda t: current().written(t))
@@ -120,6 +124,13 @@ def _traced_shape(t: Any) -> tuple:
     if tracer is None:
         raise CaptureError("this tensor belongs to a finished capture; its sizes are no longer known")
     return F.Size(tracer.shape(t))
+
+
+def _traced_layout(t: Any, what: str) -> Any:
+    tracer = active()
+    if tracer is None:
+        raise CaptureError(f"{what}(): this tensor belongs to a finished capture; it has no memory")
+    return tracer.layout(t, what)
 
 
 def _traced_version(t: Any) -> int:
@@ -314,6 +325,7 @@ class Session:
                 values.append(cell.value)
                 writes.append(index)
         captured.graph = tr.finish(values, writes)
+        captured.layouts = tr.layouts.guards
         env = tr.env
         for r in (*captured.results, *(r for _, r in captured.grads if r), *(r for _, _, r in captured.stores)):
             if r.geometry is not None:

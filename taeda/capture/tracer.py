@@ -17,6 +17,7 @@ from ..ir.sym import Sym
 from ..ir.types import FLOAT, INT, ScalarType, TensorType
 from .errors import CaptureError, user_location
 from .geometry import Geometry, contiguous, is_contiguous, memory_order
+from .layout import Layouts, dense_order, stored
 from .symint import ShapeEnv, SymBool, SymInt, SymNumber
 
 _active = threading.local()
@@ -66,6 +67,7 @@ class Tracer:
         self.core = core
         self.graph = Graph(name)
         self.env = ShapeEnv()
+        self.layouts = Layouts(self)
         self.lifted: dict[
             int, tuple[Any, Variable]
         ] = {}  # id of a real tensor -> the tensor (kept alive), its variable
@@ -144,21 +146,16 @@ class Tracer:
         if order == list(range(t.ndim)):
             return self.fresh(value)
         # The cell's base is row-major in the order of memory; the tensor is a permutation of it.
-        stored = tuple(t.sizes[d] for d in order)
         strides = t.strides()
         base = self.add(
             "view",
             "permute",
             [value],
-            [TensorType(t.dtype, stored)],
+            [TensorType(t.dtype, tuple(t.sizes[d] for d in order))],
             offset=S.ZERO,
             strides=tuple(strides[d] for d in order),
         ).output
-        rows = contiguous(stored).strides
-        place = {d: k for k, d in enumerate(order)}
-        return self.tensor(
-            Variable(Cell(base), Geometry(t.sizes, tuple(rows[place[d]] for d in range(t.ndim)), S.ZERO))
-        )
+        return self.tensor(Variable(Cell(base), stored(t.sizes, order)))
 
     # -- inputs ----------------------------------------------------------------------------------------------------
     def argument(self, t: Any, name: str = "") -> tuple[Any, tuple[int, ...]]:
@@ -171,18 +168,17 @@ class Tracer:
             (known,) = s.symbols()
             self._symbols[known] = Symbol(known, index, order.index(d), int(n))
             sizes.append(s)
-        traced = self.tensor(self._stored(t.dtype.code, sizes, order, name))
+        traced = self.tensor(self._stored(t, sizes, order, name))
         if t.requires_grad:
             traced.requires_grad_()
         return traced, order
 
-    def _stored(self, dtype: str, sizes: Sequence[Sym], order: Sequence[int], name: str) -> Variable:
-        """A new graph input, row-major in the order of memory, as a tensor of the given sizes."""
-        stored = tuple(sizes[d] for d in order)
-        cell = self._input_cell(self.graph.add_input(TensorType(dtype, stored), name))
-        rows = contiguous(stored).strides
-        place = {d: k for k, d in enumerate(order)}
-        return Variable(cell, Geometry(tuple(sizes), tuple(rows[place[d]] for d in range(len(sizes))), S.ZERO))
+    def _stored(self, t: Any, sizes: Sequence[Sym], order: Sequence[int], name: str) -> Variable:
+        """A new graph input for a real tensor, row-major in the order of memory, as a tensor of the given sizes."""
+        whole = stored(sizes, order)
+        self.layouts.add(len(self.cells), t, whole, order)
+        block = TensorType(t.dtype.code, tuple(sizes[d] for d in order))
+        return Variable(self._input_cell(self.graph.add_input(block, name)), whole)
 
     def _input_cell(self, value: Value) -> Cell:
         self.cells.append(Cell(value, len(self.cells)))
@@ -198,7 +194,7 @@ class Tracer:
             return known[1]
         index = len(self.graph.inputs)
         order = dense_order(t)
-        v = self._stored(t.dtype.code, [S.as_sym(int(n)) for n in t.shape], order, f"p{len(self.lifted_order)}")
+        v = self._stored(t, [S.as_sym(int(n)) for n in t.shape], order, f"p{len(self.lifted_order)}")
         self.lifted[id(t)] = (t, v)
         self.lifted_order.append((t, order))
         if self.on_lift is not None:
@@ -278,6 +274,10 @@ class Tracer:
         """The sizes of a traced tensor as Python sees them."""
         return tuple(self.size(s) for s in self.core.traced_value(t).geometry.sizes)
 
+    def layout(self, t: Any, what: str) -> Any:
+        """stride, storage_offset or is_contiguous of a traced tensor."""
+        return getattr(self.layouts, what)(self.core.traced_value(t))
+
     def version(self, t: Any) -> int:
         """How often the tape has seen the memory of a traced or real tensor written."""
         v = self.core.traced_value(t)
@@ -326,20 +326,6 @@ class Tracer:
     def __exit__(self, *exc) -> None:
         self.core.end_trace()
         _active.tracer = None
-
-
-def dense_order(t: Any) -> tuple[int, ...]:
-    """Dimensions of a real tensor, outermost in memory first, where its elements fill a block (a transposed matrix
-    does); else as they are: such a tensor is copied before a program reads it."""
-    sizes, strides = [int(n) for n in t.shape], [int(s) for s in t.stride()]
-    plain = tuple(range(len(sizes)))
-    order = tuple(sorted(plain, key=lambda d: (-strides[d], d)))
-    step = 1
-    for d in reversed(order):
-        if sizes[d] != 1 and strides[d] != step:
-            return plain
-        step *= sizes[d]
-    return plain if t.is_contiguous() else order
 
 
 class paused:

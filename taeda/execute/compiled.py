@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import _core, no_grad
-from ..capture import pytree
+from ..capture import layout, pytree
 from ..capture.reach import Reach
 from ..capture.session import Captured, Returned, Session, Source
-from ..capture.tracer import active, dense_order
+from ..capture.tracer import active
 from ..ir.graph import Graph
 from ..ir.sym import Sym
 from ..ir.types import TensorType
@@ -90,6 +90,9 @@ class Entry:
             leaf = tensors[source.index] if source.kind == "argument" else source.tensor
             if (leaf.grad is not None) != expected:
                 return f"the .grad of a leaf is {'set' if not expected else 'None'}"
+        for guard in self.captured.layouts:
+            if not layout.fits(guard, self.source(self.captured.sources[guard[1]], tensors)):
+                return f"the memory layout of input {guard[1]} is another one ({guard[0]} was {guard[2]})"
         if not self.check_sizes([t.shape for t in tensors]):
             return "the sizes do not fit: " + self.size_text.replace("\n", ", ")
         return None
@@ -129,12 +132,7 @@ class Entry:
         """Tensors for the program's inputs; written ones that are not row-major are worked on in a copy."""
         found, back = [], []
         for k, source in enumerate(self.captured.sources):
-            if source.kind == "argument":
-                t = tensors[source.index]
-            elif source.kind == "tensor":
-                t = source.tensor
-            else:
-                t = (source.tensor if source.tensor is not None else tensors[source.index]).grad
+            t = self.source(source, tensors)
             if source.order and list(source.order) != list(range(len(source.order))):
                 t = t.permute(source.order)
             if not t.is_contiguous():
@@ -144,6 +142,15 @@ class Entry:
                 t = copy
             found.append(t)
         return found, back
+
+    @staticmethod
+    def source(source: Source, tensors: list[Any]) -> Any:
+        """The real tensor of a graph input."""
+        if source.kind == "argument":
+            return tensors[source.index]
+        if source.kind == "tensor":
+            return source.tensor
+        return (source.tensor if source.tensor is not None else tensors[source.index]).grad
 
     def sizes(self, tensors: list[Any]) -> dict[str, int]:
         return {n: tensors[k].shape[d] for n, (k, d) in self.symbols.items()}
@@ -166,6 +173,7 @@ class Entry:
         e = self.executable
         lines = [f"captured in {self.capture_seconds * 1e3:.0f} ms; {self.calls} calls", "", "guards:"]
         lines += [f"  {line}" for line in self.size_text.splitlines()]
+        lines += [f"  input {k}: {what} is {expected}" for what, k, expected in self.captured.layouts]
         lines += [f"  {p.name} is {p.expected!r:.60}" for p in self.places[:40]]
         if len(self.places) > 40:
             lines.append(f"  ... and {len(self.places) - 40} more")
@@ -245,7 +253,8 @@ class CompiledFunction:
         kinds = []
         for k, t in enumerate(tensors):
             same = first.setdefault(id(t), k)
-            kinds.append((t.dtype.code, t.dim(), t.requires_grad, True if t.is_contiguous() else dense_order(t), same))
+            laid_out = True if t.is_contiguous() else layout.dense_order(t)
+            kinds.append((t.dtype.code, t.dim(), t.requires_grad, laid_out, same))
         modes = (_core.is_grad_enabled(), _core.is_inference_mode_enabled(), _core.get_default_dtype().code)
         return pytree.describe(tree), tuple(kinds), modes
 

@@ -92,6 +92,7 @@ def save(traced: Traced, path: Any) -> None:
         "sources": [[s.kind, s.index, list(s.order)] for s in c.sources],
         "results": [returned(r) for r in c.results],
         "tree": _tree_text(c.tree),
+        "layouts": c.layouts,
     }
     folder = pathlib.Path(path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +123,9 @@ def load(path: Any) -> Traced:
         geometry = None if g is None else (tuple(map(parse_size, g[0])), tuple(map(parse_size, g[1])), parse_size(g[2]))
         return Returned(value, source, geometry)
 
-    return Traced(Captured(graph, sources, [returned(r) for r in meta["results"]], _tree_from(meta["tree"])), meta["n"])
+    layouts = [(what, k, tuple(e) if isinstance(e, list) else e) for what, k, e in meta["layouts"]]
+    results = [returned(r) for r in meta["results"]]
+    return Traced(Captured(graph, sources, results, _tree_from(meta["tree"]), layouts=layouts), meta["n"])
 
 
 def _tree_text(tree: Any) -> Any:
