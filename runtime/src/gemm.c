@@ -27,6 +27,7 @@ typedef struct job {
   bool direct_a, direct_b; /* read where they lie */
   bool a_consecutive; /* rows of A lie together: tiles are packed together, for each step of k is far from the next */
   bool by_columns;    /* A is packed for all, tasks are columns; else B, and rows */
+  int64_t kc;         /* steps of k at a time */
   int64_t mr;         /* rows of a tile, evenly spread */
   int64_t panel_a, panel_b, own_panel; /* bytes of a packed panel */
   int64_t block_n, chunk, group;       /* columns of a B block; columns and row tiles of a task */
@@ -271,8 +272,8 @@ static void take_part(const job *j, team *t) {
                      : (target){s.c, j->c_m, j->c_n, j->c_step_m, j->c_step_n};
     for (s.jc = 0; s.jc < j->n; s.jc += j->block_n) {
       s.nc = td_min(j->block_n, j->n - s.jc);
-      for (s.pc = 0; s.pc == 0 || s.pc < j->k; s.pc += g->kc) {
-        s.kc = td_min(g->kc, j->k - s.pc);
+      for (s.pc = 0; s.pc == 0 || s.pc < j->k; s.pc += j->kc) {
+        s.kc = td_min(j->kc, j->k - s.pc);
         run_step(j, t, &s, &packed, &done, own);
       }
     }
@@ -294,7 +295,8 @@ static void plan(job *j) {
   int64_t tiles_a = j->a.step_k == g->size ? DIRECT_A_TILES : 1; /* few lines to read for many steps, or many */
   j->direct_a = same && j->a.step_i && j->a.step_k && (j->n <= tiles_a * g->nr || j->m <= 2);
   j->direct_b = same && j->b.step_i == g->size && j->b.step_k && j->m <= FEW_TILES * (int64_t)g->mr;
-  int64_t kc = td_min(g->kc, j->k);
+  int64_t kc = td_ceil_div(j->k, td_max(1, td_ceil_div(j->k, g->kc))); /* equal steps */
+  j->kc = td_max(1, kc);
   j->panel_b = td_round_up(kc * g->nr * g->size, 64);
   j->panel_a = td_round_up(kc * td_round_up(g->mr, g->width) * g->size, 64);
   int64_t threads = td_get_num_threads(), work = j->batches * j->m * j->n * td_max(j->k, 1);
@@ -311,7 +313,8 @@ static void plan(job *j) {
     j->teams = j->batches * j->parts;
     j->members = 1;
   }
-  j->block_n = j->by_columns ? columns * g->nr : td_min(g->nc, columns * g->nr);
+  int64_t most = td_max(4, (int64_t)g->nc * g->kc / j->kc / g->nr); /* columns that fit the cache */
+  j->block_n = j->by_columns ? columns * g->nr : td_ceil_div(columns, td_ceil_div(columns, most)) * g->nr;
   int64_t panel_work = td_max(1, td_max(kc, 1) * (j->by_columns ? j->m * g->nr : j->mr * j->block_n));
   int64_t panels = j->by_columns ? columns : tiles; /* each thread should get some, none too small */
   /* Neighbouring columns share cache lines of C at their border: long tasks keep threads apart. */

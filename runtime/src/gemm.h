@@ -8,8 +8,9 @@
    for r rows takes m = r or r - 1; 1 <= n <= nr. */
 typedef void (*td_micro_fn)(int64_t k, const char *a, int64_t a_k, int64_t a_row, const char *b, int64_t b_k, char *c,
                             int64_t c_row, int64_t m, int64_t n, int64_t first);
-/* Packers write `width` lanes of k panel rows, dst_k bytes apart, from src + off_k[kk]; lanes that the operand lacks
-   become zero. `wide` copies whole rows to several panels. */
+/* Packers write `width` lanes of k panel rows, dst_k bytes apart, from src + off_k[kk]. Lanes that the operand lacks
+   become zero or repeat others: they take part in the arithmetic, and whatever lay there could be a slow subnormal
+   number. `wide` copies whole rows to several panels. */
 typedef struct td_run {
   int64_t first, end, offset;
 } td_run; /* lanes [first, end) are consecutive elements; `offset` is where lane 0 would lie */
@@ -51,7 +52,7 @@ typedef struct td_gemm_side {
 /* Length of the runs of elements `size` bytes apart that the whole table is made of, and its one stride. */
 void td_gemm_describe(const int64_t *off, int64_t count, int64_t size, int64_t *run, int64_t *step);
 /* Lanes [i0, i0 + lanes) and steps [k0, k0 + k) of an operand into a panel of `row` lanes a step; those beyond `lanes`
-   become zero. */
+   are zero or repeat others. */
 void td_gemm_pack(const td_gemm_kernels *g, const td_gemm_side *s, int64_t i0, int64_t lanes, int64_t k0, int64_t k,
                   char *dst, int64_t row);
 /* The same for tiles of mr lanes each, `panel` bytes apart, of an operand whose lanes are consecutive. */

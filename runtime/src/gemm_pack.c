@@ -56,7 +56,6 @@ void td_gemm_pack(const td_gemm_kernels *g, const td_gemm_side *s, int64_t i0, i
   }
   bool across = s->run_k > s->run_i && s->run_i < width / 2;
   for (int64_t lane = 0; lane < row; lane += width) {
-    /* Lanes beyond the operand take part in the arithmetic: whatever lay there could be a slow subnormal number. */
     int64_t n = td_max(0, td_min(lanes - lane, width)), at = i0 + lane;
     char *to = dst + lane * g->size;
     td_run runs[TD_PACK_RUNS] = {{0, 0, 0}};

@@ -18,6 +18,7 @@ _STORED_AS = {"f16": "f32", "bf16": "f32"}  # what panels and accumulators hold
 _MICRO_KERNELS = 8  # TD_MICRO_KERNELS
 _PACK_RUNS = 3  # TD_PACK_RUNS
 _PREFETCH_STEPS = 8
+_PREFETCH_BYTES = 256
 _BYTES = {"f32": 4, "f64": 8, "u8": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8}
 _CODES = ("f32", "f64", "f16", "bf16", "i64", "i32", "i16", "i8", "u8")
 #: Position in td_dtype.
@@ -175,13 +176,12 @@ def _micro(module: Module, name: str, dtype: str, tile: Shape, rows: int, stride
         each_vector(load)
     a, b = f.var("ptr", "%a"), f.var("ptr", "%b")
     ahead = f.mul("%b_k", str(_PREFETCH_STEPS))
-    prefetch = module.intrinsic("llvm.prefetch.p0", "void", "ptr", "i32", "i32", "i32")
     with f.loop("0", "%k"):
         pa, pb = a.get(), b.get()
         columns = [op.load(f.offset(pb, str(j * vector_bytes))) for j in range(tile.columns)]
         soon = f.offset(pb, ahead)
         for line in range(0, tile.nr * size, 64):
-            f.call("void", prefetch, f"ptr {f.offset(soon, str(line))}", "i32 0", "i32 3", "i32 1")
+            f.prefetch(f.offset(soon, str(line)))
         for i in range(rows):
             x = op.broadcast(f.offset(pa, offsets[i] if strided else str(i * size)))
             for j in range(tile.columns):
@@ -333,31 +333,38 @@ def _transpose(f: Function, op: _Arithmetic, rows: list[str]) -> list[str]:
 
 def _pack_transposed(module: Module, name: str, dtype: str, width: int) -> None:
     """dst[kk][lane] = src[off_k[kk] + off_lane[lane]] where k makes runs of `run` consecutive elements, the first with
-    `left` of them (td_pack_transposed_fn). Up to `width` steps of one run are read at once, a register a lane."""
-    f = Function(
-        module, name, [*_PACK, ("ptr", "off_lane"), ("i64", "lanes"), ("i64", "run"), ("i64", "left")]
-    )  # fmt: skip
+    `left` of them (td_pack_transposed_fn). Up to `width` steps of one run are read at once, a register a lane; lanes
+    that the operand lacks repeat the last."""
+    f = Function(module, name, [*_PACK, ("ptr", "off_lane"), ("i64", "lanes"), ("i64", "run"), ("i64", "left")])
     op = _Arithmetic(f, dtype, width)
     last = f.sub("%lanes", "1")
     places = [f.v(f"load i64, ptr {f.offset('%off_lane', f.mul(f.minimum(str(i), last), '8'))}") for i in range(width)]
-    exists = [f.v(f"select i1 {f.compare('sgt', '%lanes', str(i))}, i64 {width}, i64 0") for i in range(width)]
     kk, rest, out = f.var("i64", "0"), f.var("i64", "%left"), f.var("ptr", "%dst")
     body, after = f.label("body"), f.label("after")
     f.branch(f.compare("sgt", "%k", "0"), body, after)
     f.at(body)
     count = f.minimum(f.minimum(rest.get(), str(width)), f.sub("%k", kk.get()))
     source = f.offset("%src", f.v(f"load i64, ptr {f.offset('%off_k', f.mul(kk.get(), '8'))}"))
-    rows = [op.masked_load(f.offset(source, places[i]), op.mask(f.minimum(count, exists[i]), 0)) for i in range(width)]
-    columns = _transpose(f, op, rows)
-    done = f.label("end")
-    for t, column in enumerate(columns):
+    whole, part, done = f.label("whole"), f.label("part"), f.label("end")
+    f.branch(f.compare("eq", count, str(width)), whole, part)
+    f.at(whole)
+    soon = f.offset(source, str(_PREFETCH_BYTES))
+    for place in places:  # so many streams at once are more than the hardware follows
+        f.prefetch(f.offset(soon, place))
+    for column in _transpose(f, op, [op.load(f.offset(source, place)) for place in places]):
+        op.store(column, out.get())
+        out.set(f.offset(out.get(), "%dst_k"))
+    f.jump(done)
+    f.at(part)
+    mask = op.mask(count, 0)
+    columns = _transpose(f, op, [op.masked_load(f.offset(source, place), mask) for place in places])
+    for t, column in enumerate(columns[:-1] if width > 1 else columns):
         if t:
             more = f.label("more")
             f.branch(f.compare("sgt", count, str(t)), more, done)
             f.at(more)
-        p = out.get()
-        op.store(column, p)
-        out.set(f.offset(p, "%dst_k"))
+        op.store(column, out.get())
+        out.set(f.offset(out.get(), "%dst_k"))
     f.jump(done)
     f.at(done)
     kk.set(f.add(kk.get(), count))
@@ -393,7 +400,7 @@ def emit_gemm(module: Module, code: str) -> str:
     _pack_transposed(module, f"{prefix}_transposed", dtype, tile.width)
     functions += [f"ptr @{prefix}_{n}" for n in ("wide", "tall", "runs", "lanes", "transposed")]
     size = _BYTES[dtype]
-    kc = 256 if size == 4 else 192 if size == 8 else 256
+    kc = 384 if size == 4 else 192 if size == 8 else 256
     nc = max(tile.nr * 4, (1 << 20) // (kc * size) // tile.nr * tile.nr)
     numbers = (_DTYPE_NUMBER[code], _DTYPE_NUMBER[dtype], size, tile.rows, tile.nr, tile.width, kc, nc)
     types = ", ".join(["ptr"] * len(functions) + ["i32"] * len(numbers))

@@ -180,6 +180,10 @@ class Function:
     def minimum(self, a: str, b: str) -> str:
         return self.v(f"select i1 {self.compare('slt', a, b)}, i64 {a}, i64 {b}")
 
+    def prefetch(self, pointer: str) -> None:
+        callee = self.module.intrinsic("llvm.prefetch.p0", "void", "ptr", "i32", "i32", "i32")
+        self.call("void", callee, f"ptr {pointer}", "i32 0", "i32 3", "i32 1")
+
     def splat(self, value: str, element: str, width: int) -> str:
         """A scalar register in every lane."""
         if width == 1:
