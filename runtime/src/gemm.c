@@ -226,7 +226,8 @@ static void wait_for(_Atomic int64_t *count, int64_t end) {
 /* Packs what all tasks of a step read: A's row tiles, or the block of B. */
 static void pack_step(const job *j, team *t, const step *s, int64_t *packed) {
   const td_gemm_kernels *g = j->g;
-  int64_t first = *packed, unit = PACK_PANELS * (int64_t)g->nr;
+  int64_t panels = td_min(PACK_PANELS, s->nc / (2 * j->members * g->nr)); /* enough units for every thread */
+  int64_t first = *packed, unit = td_max(1, panels) * g->nr;
   int64_t whole = j->direct_b ? s->nc / g->nr * g->nr : 0; /* columns that need no packing */
   if (!j->by_columns)
     *packed += td_ceil_div(s->nc - whole, unit);
@@ -317,9 +318,9 @@ static void plan(job *j) {
   j->block_n = j->by_columns ? columns * g->nr : td_ceil_div(columns, td_ceil_div(columns, most)) * g->nr;
   int64_t panel_work = td_max(1, td_max(kc, 1) * (j->by_columns ? j->m * g->nr : j->mr * j->block_n));
   int64_t panels = j->by_columns ? columns : tiles; /* each thread should get some, none too small */
-  /* Neighbouring columns share cache lines of C at their border: long tasks keep threads apart. */
-  int64_t group = td_max(1, panels / (TASKS_PER_THREAD * j->members));
   j->a_consecutive = same && j->a.step_i == g->size && !j->by_columns;
+  /* Neighbouring columns share cache lines of C at their border: long tasks keep threads apart. */
+  int64_t group = td_max(1, panels / (TASKS_PER_THREAD / (j->a_consecutive ? 2 : 1) * j->members));
   if (!j->by_columns) group = td_min(group, j->a_consecutive ? PACK_PANELS : td_max(1, TASK_WORK / panel_work));
   j->own_panel = j->by_columns ? j->panel_b : j->a_consecutive ? j->panel_a * group : j->panel_a;
   if (j->by_columns) {
