@@ -1,0 +1,87 @@
+"""Children of fork compute on: the same bits, with threads of their own, and they end."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import taeda
+from taeda import nn
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = taeda.get_num_threads()
+    taeda.set_num_threads(2)
+    yield
+    taeda.set_num_threads(before)
+
+
+def make():
+    taeda.manual_seed(0)
+    model = nn.Sequential(nn.Linear(100, 400), nn.GELU(), nn.LayerNorm(400), nn.Linear(400, 10))
+    optimizer = taeda.optim.AdamW(model.parameters(), lr=1e-2)
+    x, y = taeda.randn(600, 100), taeda.randint(0, 10, (600,))
+
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step, (x, y)
+
+
+def in_child(work) -> int:
+    """Runs work() in a forked child; its exit code."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(0 if work() else 1)
+        finally:
+            os._exit(2)
+    return pid
+
+
+def ends_well(pid: int) -> bool:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_children_compute_the_same(compiled):
+    def losses(threads):
+        taeda.set_num_threads(threads)
+        step, batch = make()
+        run = taeda.compile(step) if compiled else step
+        return [run(*batch).item() for _ in range(4)]
+
+    expected = losses(2)  # the parent's pool runs from here on
+    children = [in_child(lambda threads=threads: losses(threads) == expected) for threads in (1, 2, 2, 3)]
+    assert losses(2) == expected  # the parent goes on meanwhile
+    assert [ends_well(pid) for pid in children] == [True] * 4
+
+
+def test_a_program_compiled_before_the_fork_runs_after_it():
+    step, batch = make()
+    expected = [step(*batch).item() for _ in range(4)]
+    step, batch = make()
+    run = taeda.compile(step)
+    assert [run(*batch).item() for _ in range(3)] == expected[:3]
+    children = [in_child(lambda: run(*batch).item() == expected[3]) for _ in range(3)]
+    assert run(*batch).item() == expected[3]
+    assert [ends_well(pid) for pid in children] == [True] * 3
+
+
+def test_grandchildren():
+    step, batch = make()
+    step(*batch)
+
+    def work():
+        step(*batch)
+        return ends_well(in_child(lambda: step(*batch).item() > 0))
+
+    assert ends_well(in_child(work))
