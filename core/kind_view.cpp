@@ -84,7 +84,7 @@ Results run_view(Op &op, Args &args) {
   if (form == "unfold")
     return {geometry_view(t, unfold_geometry(*t, args[1].integer(), args[2].integer(), args[3].integer()))};
   if (form == "as_strided")
-    return {geometry_view(t, as_strided_geometry(*t, args[1].dims(), args[2].dims(), args[3].integer()))};
+    return {geometry_view(t, as_strided_geometry(*t, args[1].dims(), args[2].dims(), t->offset + args[3].integer()))};
   throw ValueFault(format("%s: unknown view form '%s'", name, form.c_str()));
 }
 

@@ -76,7 +76,7 @@ def _twin(op: OpDef):
         make = _bind(op)
 
         def found(self, *args, **kwargs):
-            return self.copy_(make(self, *args, **kwargs))
+            return _write_back(name, self, make(_readable(self), *args, **kwargs))
 
         found.__name__ = found.__qualname__ = name
         found.__doc__ = f"In-place {op.name}()."
@@ -93,9 +93,26 @@ def _in_place_front(op: OpDef):
     front = op.front
 
     def call(self, *args, **kwargs):
-        return self.copy_(front(self, *args, **kwargs))
+        return _write_back(op.name + "_", self, front(_readable(self), *args, **kwargs))
 
     return call
+
+
+def _readable(self):
+    """`self`, or a copy that gradients may keep while `self` is written."""
+    return F.clone(self) if F.is_grad_enabled() and isinstance(self, Tensor) and self.requires_grad else self
+
+
+def _write_back(op: str, self, result):
+    if not isinstance(self, Tensor):
+        raise TypeError(f"{op}(): argument 'self' must be Tensor, not {type(self).__name__}")
+    if result.dtype is not self.dtype and category(result.dtype) > category(self.dtype):
+        raise RuntimeError(f"result type {result.dtype} can't be cast to the desired output type {self.dtype}")
+    if tuple(result.shape) != tuple(self.shape):
+        raise RuntimeError(
+            f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(result.shape)}"
+        )
+    return self.copy_(result)
 
 
 # -- results -----------------------------------------------------------------------------------------------------------

@@ -74,7 +74,12 @@ class Layouts:
         return tuple(tr.size(s) for s in v.geometry.strides)
 
     def storage_offset(self, v: Variable) -> Any:
-        return self._tracer.size(self._base(v, "storage_offset") + v.geometry.offset)
+        found = self._input(v, "storage_offset")
+        start = 0
+        if found is not None:  # where the input's memory begins in its storage
+            start = int(found[1].storage_offset())
+            self._guard("offset", found[0], start)
+        return self._tracer.size(v.geometry.offset + start)
 
     def is_contiguous(self, v: Variable) -> bool:
         found = self._input(v, "is_contiguous")
@@ -92,7 +97,7 @@ class Layouts:
         return True
 
     def as_strided(self, v: Variable, sizes: Sequence[Sym], strides: Sequence[Sym], offset: Sym) -> Geometry:
-        """Any geometry over the memory of `v`; `offset` counts from the start of its storage."""
+        """Any geometry over the memory of `v`; `offset` counts from its first element."""
         env = self._tracer.env
         found = self._input(v, "as_strided")
         if found is not None and not found[2]:
@@ -100,7 +105,7 @@ class Layouts:
                 f"{user_location().text()}: as_strided() of a tensor whose elements do not fill a block of memory cannot "
                 "be captured. Call contiguous() on the tensor first."
             )
-        first = env.resolve(offset - self._base(v, "as_strided"))
+        first = env.resolve(v.geometry.offset + offset)
         last = first
         for size, stride in zip(sizes, strides):
             last = last + (size - 1) * stride
@@ -113,15 +118,6 @@ class Layouts:
                 "captured function sees no memory outside of the tensors it is given"
             )
         return Geometry(tuple(sizes), tuple(strides), first)
-
-    def _base(self, v: Variable, what: str) -> Sym:
-        """Where the input's memory begins in its storage."""
-        found = self._input(v, what)
-        if found is None:
-            return S.ZERO
-        start = int(found[1].storage_offset())
-        self._guard("offset", found[0], start)
-        return S.as_sym(start)
 
 
 def dense_order(t: Any) -> tuple[int, ...]:

@@ -56,7 +56,7 @@ def view_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     elif form == "unfold":
         found = G.unfold(g, int(named["dimension"]), tr.sym(named["size"]), tr.sym(named["step"]), env)
     elif form == "as_strided":
-        found = tr.layouts.as_strided(v, sizes("size"), sizes("stride"), tr.sym(named["storage_offset"]))
+        found = tr.layouts.as_strided(v, sizes("size"), sizes("stride"), tr.sym(named["offset"]))
     elif form == "alias":
         found = g
     else:

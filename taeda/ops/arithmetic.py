@@ -52,8 +52,15 @@ def _scaled(name):
         tensor = isinstance(other, F.Tensor)
         if not isinstance(input, F.Tensor) or not (tensor or isinstance(other, (bool, int, float))):
             raise _misfit(name, input, other)
-        scaled = other if alpha == 1 else F.mul(other, alpha) if tensor else other * alpha
-        return getattr(F, name)(input, scaled)
+        if isinstance(alpha, (bool, float)):
+            kind = F.result_type(input, other)
+            if isinstance(alpha, bool) and kind is not F.bool:
+                raise RuntimeError("Boolean alpha only supported for Boolean results.")
+            if isinstance(alpha, float) and not kind.is_floating_point:
+                raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+        if alpha == 1 or (tensor and other.dtype is F.bool and input.dtype is F.bool):
+            return getattr(F, name)(input, other if alpha else F.logical_and(other, False))
+        return getattr(F, name)(input, F.mul(other, alpha) if tensor else other * alpha)
 
     return front
 
@@ -351,11 +358,12 @@ pointwise(
 def pow_(input, exponent):
     """input ** exponent. Common exponents take the cheaper operator that gives the same or a better result."""
     if type(exponent) in (int, float) and isinstance(input, F.Tensor):
-        if exponent == 2 and input.dtype is not F.bool:
-            return F.square(input)
-        if exponent == 1:
-            return F.clone(input)
         floats = input.is_floating_point()
+        plain = floats or (type(exponent) is int and input.dtype is not F.bool)  # the result is of the input's dtype
+        if exponent == 2 and plain:
+            return F.square(input)
+        if exponent == 1 and plain:
+            return F.clone(input)
         if exponent == 3 and floats:
             return F._cube(input)
         if exponent == 0.5 and floats:
@@ -378,23 +386,24 @@ pointwise(
 # -- two and more operands ---------------------------------------------------------------------------------------------
 
 
-def _half_tie(first, g, a, b):
-    """Gradient of minimum and maximum: to the chosen side, halves to both at a tie."""
-    return select(first, g, select(a.eq(b), g * 0.5, 0))
+def _half_tie(other, g, a, b):
+    """Gradient of minimum and maximum: none where the other side is chosen, halves to both at a tie; NaN chooses
+    both."""
+    return select(other, 0, select(a.eq(b), g * 0.5, g))
 
 
 pointwise(
     "maximum",
     lambda a, b: a | b if a.dtype == "b1" else maximum(a, b),
     oracle="numpy.maximum(a, b)",
-    grad=(lambda g, a, b: _half_tie(a > b, g, a, b), lambda g, a, b: _half_tie(b > a, g, a, b)),
+    grad=(lambda g, a, b: _half_tie(a < b, g, a, b), lambda g, a, b: _half_tie(b < a, g, a, b)),
     doc="Larger of the two; NaN if either is.",
 )
 pointwise(
     "minimum",
     lambda a, b: a & b if a.dtype == "b1" else minimum(a, b),
     oracle="numpy.minimum(a, b)",
-    grad=(lambda g, a, b: _half_tie(a < b, g, a, b), lambda g, a, b: _half_tie(b < a, g, a, b)),
+    grad=(lambda g, a, b: _half_tie(a > b, g, a, b), lambda g, a, b: _half_tie(b > a, g, a, b)),
     doc="Smaller of the two; NaN if either is.",
 )
 pointwise(

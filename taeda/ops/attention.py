@@ -64,7 +64,8 @@ def _attention_samples(t):
 def scaled_dot_product_attention(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):
-    """softmax(query @ key.T * scale + mask) @ value. A bool mask keeps where True; is_causal keeps key j <= query i."""
+    """softmax(query @ key.T * scale + mask) @ value. A bool mask keeps where True; is_causal keeps key j <= query i, of
+    what a mask keeps where both are given."""
     op = "scaled_dot_product_attention"
     if query.dim() < 2 or key.dim() < 2 or value.dim() < 2:
         raise RuntimeError(
@@ -76,8 +77,6 @@ def scaled_dot_product_attention(
             f"{op}(): expected query, key and value to have the same dtype, but got {query.dtype}, {key.dtype} and "
             f"{value.dtype}"
         )
-    if is_causal and attn_mask is not None:
-        raise RuntimeError(f"{op}(): explicit attn_mask should not be set when is_causal=True")
     if enable_gqa and query.shape[-3] != key.shape[-3]:
         heads = query.shape[-3]
         if heads % key.shape[-3] or heads % value.shape[-3]:
@@ -92,8 +91,14 @@ def scaled_dot_product_attention(
     scores = F.matmul(query, F.transpose(key, -2, -1))
     if is_causal:
         rows, columns = scores.shape[-2], scores.shape[-1]
-        weights = F._attend_masked(scores, F._band((rows, columns), columns, 0, dtype=F.bool), scale)
-    elif attn_mask is None:
+        causal = F._band((rows, columns), columns, 0, dtype=F.bool)
+        if attn_mask is None:
+            attn_mask = causal
+        elif attn_mask.dtype is F.bool:
+            attn_mask = F.logical_and(attn_mask, causal)
+        else:
+            attn_mask = F._where(causal, attn_mask, -math.inf)
+    if attn_mask is None:
         weights = F._attend(scores, scale)
     elif attn_mask.dtype is F.bool:
         weights = F._attend_masked(scores, attn_mask, scale)

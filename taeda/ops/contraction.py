@@ -328,6 +328,20 @@ def _parse(equation: str, ranks: list[int]) -> tuple[list[str], str]:
     return found, right
 
 
+def _from_lists(arguments):
+    """The equation and operands of the form operand, subscripts, ..., [subscripts of the result]."""
+
+    def letters(subscripts):
+        for k in subscripts:
+            if k is not ... and not 0 <= k < 52:
+                raise ValueError(f"einsum(): subscripts in lists must be in [0, 52), got {k}")
+        return "".join("..." if k is ... else chr(k + 65 if k < 26 else k + 71) for k in subscripts)
+
+    operands, terms = list(arguments[0 : len(arguments) - 1 : 2]), arguments[1::2]
+    equation = ",".join(letters(t) for t in terms[: len(operands)])
+    return (f"{equation}->{letters(arguments[-1])}" if len(arguments) % 2 else equation), operands
+
+
 def _simplify(x, term: str, keep: set[str]):
     """Diagonals of repeated letters, sums of letters that nobody else has."""
     place = 0
@@ -403,7 +417,11 @@ def _cheapest(operands, terms, out):
     oracle="numpy.einsum",
 )
 def einsum(equation, *operands):
-    """Einstein summation: one letter a dimension, letters missing from the result are summed."""
+    """Einstein summation: one letter a dimension, letters missing from the result are summed. Also as
+    einsum(a, [0, 1], b, [1, 2], [0, 2]), with numbers below 52 for letters.
+    """
+    if isinstance(equation, F.Tensor):
+        equation, operands = _from_lists((equation, *operands))
     if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
         operands = operands[0]
     operands = list(operands)

@@ -172,6 +172,8 @@ def arange(start, end=None, step=1, *, out=None, dtype=None, layout=None, device
     start, end, step = (x.item() if isinstance(x, F.Tensor) else x for x in (start, end, step))
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if dtype is not None and not dtype.is_floating_point and dtype is not F.bool:
+        start, end, step = int(start), int(end), int(step)
     floats = isinstance(start, float) or isinstance(end, float) or isinstance(step, float)
     if dtype is None:
         dtype = F.get_default_dtype() if floats else F.int64
@@ -241,7 +243,7 @@ def _matrix(input, op):
 def tril(input, diagonal=0):
     """The lower triangle, zeros above."""
     rows, columns = _matrix(input, "tril")
-    return F._where(F._band((rows, columns), columns, diagonal, dtype=F.bool), input, 0)
+    return F._where(F._band((rows, columns), columns, diagonal, dtype=F.bool), input, False)
 
 
 @composite(
@@ -254,7 +256,7 @@ def tril(input, diagonal=0):
 def triu(input, diagonal=0):
     """The upper triangle, zeros below."""
     rows, columns = _matrix(input, "triu")
-    return F._where(F._band((rows, columns), columns, diagonal - 1, dtype=F.bool), 0, input)
+    return F._where(F._band((rows, columns), columns, diagonal - 1, dtype=F.bool), False, input)
 
 
 def _triangle_indices(row, col, keep, offset, dtype):

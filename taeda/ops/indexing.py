@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .helpers import wrap_dim
 from .namespace import F
 from .table import composite, structured
@@ -293,6 +295,10 @@ def _check_mask(mask, op):
 def masked_fill(input, mask, value):
     """value where mask holds, else input."""
     _check_mask(mask, "masked_fill")
+    if isinstance(value, F.Tensor) and value.dim() != 0:
+        raise RuntimeError(
+            f"masked_fill only supports a 0-dimensional value tensor, but got tensor with {value.dim()} dimension(s)."
+        )
     if not isinstance(value, F.Tensor) and not input.is_floating_point() and isinstance(value, float):
         value = int(value)
     return F._where(mask, value, input)
@@ -302,10 +308,6 @@ def masked_fill(input, mask, value):
 def masked_fill_(input, mask, value):
     """Writes value where mask holds."""
     _check_mask(mask, "masked_fill_")
-    if isinstance(value, F.Tensor) and value.dim() != 0:
-        raise RuntimeError(
-            f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.dim()} dimension(s)."
-        )
     return input.copy_(F.masked_fill(input, F.expand(mask, input.shape), value))
 
 
@@ -451,12 +453,23 @@ def kthvalue(input, k, dim=-1, keepdim=False):
 
 @composite(method=True, samples=lambda t: [((t(5),), {}), ((t(3, 5), 1), {})], opcheck=False, oracle="oracles.median")
 def median(input, dim=None, keepdim=False):
-    """The lower median of all elements; with dim, (values, indices) along it."""
+    """The lower median of all elements; with dim, (values, indices) along it. NaN if there is one."""
     if dim is None:
         flat = F.reshape(input, (-1,))
-        return F.kthvalue(flat, (flat.shape[0] + 1) // 2, 0)[0]
-    values, indices = F.kthvalue(input, (input.shape[dim] + 1) // 2, dim, keepdim)
-    return F.result_pair("median", values, indices)
+        return _median(flat, 0, False)[0] if flat.shape[0] else F.full((), math.nan, dtype=input.dtype)
+    return F.result_pair("median", *_median(input, dim, keepdim))
+
+
+def _median(input, dim, keepdim):
+    size = input.shape[wrap_dim(dim, input.dim())] if input.dim() else 1
+    values, indices = F._sort(input, dim, False)
+    place = F.full((), (size - 1) // 2, dtype=F.int64)
+    if input.is_floating_point():  # NaN sorts last: the first of them is the answer
+        numbers = F.sum(F.logical_not(F.isnan(input.detach())), dim, True)
+        place = F._where(F.lt(numbers, size), numbers, place)
+    place = F.expand(place, [*values.shape[:dim], 1, *values.shape[dim:][1:]] if values.dim() else [])
+    values, indices = F.gather(values, dim, place), F.gather(indices, dim, place)
+    return (values, indices) if keepdim else (F._squeeze(values, (dim,)), F._squeeze(indices, (dim,)))
 
 
 @composite(

@@ -24,6 +24,16 @@ def _reduced(loss, mode):
     return F.mean(loss) if mode == "mean" else F.sum(loss) if mode == "sum" else loss
 
 
+def _weighted(loss, weight, mode):
+    """The mean of weighted elements is over the weights."""
+    if weight is None:
+        return _reduced(loss, mode)
+    if tuple(weight.shape) != tuple(loss.shape):
+        raise ValueError(f"Weights and input must have the same size, got {list(weight.shape)} and {list(loss.shape)}")
+    loss = loss * weight
+    return F.sum(loss) / F.sum(weight) if mode == "mean" else _reduced(loss, mode)
+
+
 def _element(name, fn, grad=None, *, numbers="", oracle=None):
     """The loss of one element as a map operator over (input, target)."""
     count = numbers.count("Number")
@@ -109,15 +119,13 @@ def _pair_samples(t):
 @composite(nn=True, function=False, samples=_pair_samples, oracle="oracles.reduced(lambda x, t: (x - t) ** 2)")
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """(input - target)**2, reduced."""
-    loss = F._mse(input, target)
-    return _reduced(loss if weight is None else loss * weight, _mode(reduction, size_average, reduce))
+    return _weighted(F._mse(input, target), weight, _mode(reduction, size_average, reduce))
 
 
 @composite(nn=True, function=False, samples=_pair_samples, oracle="oracles.reduced(lambda x, t: numpy.abs(x - t))")
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """|input - target|, reduced."""
-    loss = F._l1(input, target)
-    return _reduced(loss if weight is None else loss * weight, _mode(reduction, size_average, reduce))
+    return _weighted(F._l1(input, target), weight, _mode(reduction, size_average, reduce))
 
 
 @composite(
@@ -144,8 +152,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """Quadratic within delta of the target, linear beyond with slope delta; reduced."""
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    loss = F._huber(input, target, delta)
-    return _reduced(loss if weight is None else loss * weight, _mode(reduction, None, None))
+    return _weighted(F._huber(input, target, delta), weight, _mode(reduction, None, None))
 
 
 @composite(
@@ -162,6 +169,8 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
             "is deprecated. "
             "Please ensure they have the same size."
         )
+    if not F.is_tracing() and not bool(F.logical_and(F.ge(input, 0), F.le(input, 1)).all()):
+        raise RuntimeError("binary_cross_entropy(): all elements of input should be between 0 and 1")
     loss = F._bce(input, target)
     return _reduced(loss if weight is None else loss * weight, _mode(reduction, size_average, reduce))
 

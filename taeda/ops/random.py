@@ -121,9 +121,22 @@ def randn_like(input, *, dtype=None, layout=None, device=None, requires_grad=Fal
     return finish(_gauss(input.shape, dtype or input.dtype), "randn_like", None, device, layout, requires_grad)
 
 
+def _range(dtype):
+    """The integers that a dtype holds one by one."""
+    if dtype is F.bool:
+        return 0, 1
+    if not dtype.is_floating_point:
+        return F.iinfo(dtype).min, F.iinfo(dtype).max
+    most = 1 << {F.float16: 11, F.bfloat16: 8, F.float32: 24, F.float64: 53}[dtype]
+    return -most, most
+
+
 def _integers(low, high, size, dtype, op, generator=None):
     if low >= high:
         raise RuntimeError(f"{op}(): from={low} must be less than to={high}")
+    least, most = _range(dtype)
+    if low < least or high - 1 > most:
+        raise RuntimeError(f"{op}(): [{low}, {high}) is out of bounds for {dtype}")
     seed, offset = _counters(size, generator)
     return F._randint(size, seed, offset, low, high - low, dtype=dtype)
 
@@ -166,6 +179,8 @@ def randperm(
     """A random permutation of 0 .. n-1."""
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
+    if dtype is not None and n - 1 > _range(dtype)[1]:
+        raise RuntimeError(f"randperm(): {n} is out of bounds for {dtype}")
     keys = _integers(0, 1 << 62, (n,), F.int64, "randperm", generator)
     return finish(F.cast(F.argsort(keys), dtype or F.int64), "randperm", out, device, layout, requires_grad)
 
@@ -234,13 +249,7 @@ def _random_(self, generator, low=None, high=None):
     if high is None:
         low, high = 0, low
     if high is None:
-        high = (
-            2
-            if self.dtype is F.bool
-            else 1 << {F.float16: 11, F.bfloat16: 8, F.float32: 24, F.float64: 53}[self.dtype]
-            if self.dtype.is_floating_point
-            else F.iinfo(self.dtype).max
-        )
+        high = _range(self.dtype)[1] + (self.dtype is F.bool)
     return _integers(low or 0, high, self.shape, self.dtype, "random_", generator)
 
 
@@ -271,6 +280,8 @@ def bernoulli(input, p=None, *, generator=None):
         return F.empty_like(input).bernoulli_(p, generator=generator)
     if not input.is_floating_point():
         raise RuntimeError(f"bernoulli(): needs floating point probabilities, got {input.dtype}")
+    if not F.is_tracing() and not bool(F.logical_and(F.ge(input, 0), F.le(input, 1)).all()):
+        raise RuntimeError("bernoulli(): expected all probabilities to be in [0, 1]")
     seed, offset = _counters(input.shape, generator)
     return F._bernoulli(input, seed, offset)
 

@@ -36,14 +36,12 @@ reduce_op(
 )
 
 
-def _prod_gradient(g, input, out, dim, keepdim):
-    shape = input.shape
-    g, out = unreduce(g, shape, dim, keepdim), unreduce(out, shape, dim, keepdim)
-    if not bool((input == 0).any()):
-        return g * out / input
+def _prod_gradient(g, input, dim, keepdim):
     # Products of all the others, exact where elements are zero: exclusive products from both ends.
-    flat = input if isinstance(dim, int) else F.reshape(input, (-1,))
-    at = wrap_dim(dim, input.dim()) if isinstance(dim, int) else 0
+    shape = input.shape
+    g = unreduce(g, shape, dim, keepdim)
+    dims = wrap_dims(dim, input.dim())
+    flat, at = (input, dims[0]) if len(dims) == 1 else (F.reshape(input, (-1,)), 0)
     one = F.ones_like(F.slice(flat, at, 0, 1, 1))
     before = F.cumprod(F.cat([one, F.slice(flat, at, 0, -1, 1)], at), at)
     after = F.flip(F.cumprod(F.cat([one, F.slice(F.flip(flat, at), at, 0, -1, 1)], at), at), at)
@@ -302,14 +300,14 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 )
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Standard deviation over dimensions."""
-    return F.cast(F.sqrt(_variance(input, dim, unbiased, correction, keepdim, "std")[1]), input.dtype)
+    return F.cast(F._norm_root(_variance(input, dim, unbiased, correction, keepdim, "std")[1]), input.dtype)
 
 
 def _with_mean(op, input, dim, unbiased, keepdim, correction):
     center, variance, _ = _variance(input, dim, unbiased, correction, keepdim, op)
     if not keepdim and input.dim():
         center = F._squeeze(center, wrap_dims(None if isinstance(dim, bool) else dim, input.dim()))
-    return F.cast(variance if op == "var_mean" else F.sqrt(variance), input.dtype), F.cast(center, input.dtype)
+    return F.cast(variance if op == "var_mean" else F._norm_root(variance), input.dtype), F.cast(center, input.dtype)
 
 
 @composite()
@@ -325,7 +323,7 @@ def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 
 # -- norms -------------------------------------------------------------------------------------------------------------
-# The slope of sqrt at 0 is infinite; a norm's is taken as 0 there, as PyTorch does.
+# The slope of sqrt at 0 is infinite; a norm's and a deviation's is taken as 0 there, as PyTorch does.
 pointwise(
     "_norm_root",
     sqrt,

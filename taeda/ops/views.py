@@ -38,7 +38,7 @@ def _view_as_dtype(input, *shape, dtype=None):
     dtype = shape[0] if len(shape) == 1 else dtype
     if not isinstance(dtype, F.dtype):
         raise TypeError(f"view(): argument 'shape' must be tuple of ints or a dtype, not {shape or dtype!r}")
-    return F._view_dtype(input, dtype)
+    return F.alias(input) if dtype is input.dtype else F._view_dtype(input.detach(), dtype)
 
 
 structured(
@@ -156,14 +156,42 @@ structured(
     "(slice(None, None, s),)]",
     doc="Sliding windows along a dimension, as a new last dimension.",
 )
+
+
+def _reach(sizes, strides):
+    return sum(((n - 1) * s for n, s in zip(sizes, strides)), 0)
+
+
+def _as_strided_gradient(g, input_shape, size, stride, offset, own):
+    """Summed in a stand-in for the memory, from which the input's elements are read."""
+    if g.numel() == 0 or product(input_shape) == 0:
+        return F.zeros(input_shape, dtype=g.dtype)
+    first = min(0, offset)
+    span = max(_reach(input_shape, own), offset + _reach(size, stride)) - first + 1
+    places = F.full(size, offset - first, dtype=F.int64)
+    for d, (n, step) in enumerate(zip(size, stride)):
+        places = places + F.reshape(F.arange(n) * step, [-1] + [1] * (len(size) - 1 - d))
+    memory = F.zeros((span,), dtype=g.dtype)
+    memory = F.index_add(memory, 0, F.reshape(places, (-1,)), F.reshape(g, (-1,)))
+    return F._as_strided(memory, input_shape, own, -first, (1,))
+
+
+# `offset` counts from the input's first element; `own` are the input's strides, where its gradient may be asked for.
 structured(
     "_as_strided",
     "view",
-    "Tensor input, int[] size, int[] stride, int storage_offset",
+    "Tensor input, int[] size, int[] stride, int offset, int[]? own=None",
     form="as_strided",
     method=False,
     function=False,
     role="as_strided",
+    grad=_as_strided_gradient,
+    samples=lambda t: [
+        ((t(12), (2, 3), (5, 2), 1, (1,)), {}),
+        ((t(12), (3, 3), (1, 2), 0, (1,)), {}),
+        ((t(3, 4), (2, 2), (4, 1), 2, (4, 1)), {}),
+    ],
+    oracle="lambda x, n, s, at, own: numpy.lib.stride_tricks.as_strided(x.ravel()[at:], n, [8 * k for k in s])",
 )
 structured(
     "alias",
@@ -261,19 +289,12 @@ def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
 
 @composite(method=True)
 def as_strided(input, size, stride, storage_offset=None):
-    """A view with any sizes and strides (in elements), inside the tensor's storage. Its gradient needs a contiguous
-    input.
+    """A view with any sizes and strides (in elements), inside the tensor's storage. The gradient of elements that the
+    input itself does not have is lost.
     """
-    if storage_offset is None:
-        storage_offset = input.storage_offset()
-    if not (input.requires_grad and F.is_grad_enabled()):
-        return F._as_strided(input, size, stride, storage_offset)
-    if not input.is_contiguous():
-        raise RuntimeError("as_strided(): the gradient needs a contiguous input; call contiguous() first")
-    where = F.full(size, storage_offset - input.storage_offset(), dtype=F.int64)
-    for d, (n, step) in enumerate(zip(size, stride)):
-        where = where + (F.arange(n) * step).reshape([-1] + [1] * (len(size) - 1 - d))
-    return F.gather(input.reshape([-1]), 0, where.reshape([-1])).reshape(size)
+    offset = 0 if storage_offset is None else storage_offset - input.storage_offset()
+    own = input.stride() if input.requires_grad and F.is_grad_enabled() else None
+    return F._as_strided(input, size, stride, offset, own)
 
 
 @composite(
@@ -361,7 +382,7 @@ def t(input):
     """Transpose of a matrix; vectors and 0-d tensors as they are."""
     if input.dim() > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.dim()}D")
-    return input if input.dim() < 2 else F.transpose(input, 0, 1)
+    return F.alias(input) if input.dim() < 2 else F.transpose(input, 0, 1)
 
 
 @composite(

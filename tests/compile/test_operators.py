@@ -26,7 +26,7 @@ DATA_DEPENDENT = {
     "one_hot",
 }
 #: Operators whose gradient branches on values.
-DATA_DEPENDENT_GRADIENT = {"prod", "cumprod"}
+DATA_DEPENDENT_GRADIENT = {"cumprod"}
 
 
 def check(op, args, kwargs):
