@@ -42,6 +42,8 @@ void raise_current_exception() noexcept {
     if (!PyErr_Occurred()) set(PyExc_SystemError, "an error was reported without an exception");
   } catch (nb::python_error &e) {
     e.restore();
+  } catch (const UnsupportedFault &e) {
+    set(PyExc_NotImplementedError, e.what());
   } catch (const RuntimeFault &e) {
     set(PyExc_RuntimeError, e.what());
   } catch (const TypeFault &e) {

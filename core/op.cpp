@@ -338,7 +338,7 @@ void check_accepts(const Op &op, DType d) {
     static const char *const kNames[TD_NUM_DTYPES] = {"Bool",  "Byte",   "Char",         "Short",
                                                       "Int",   "Long",   "Half",         "BFloat16",
                                                       "Float", "Double", "ComplexFloat", "ComplexDouble"};
-    throw RuntimeFault(format("\"%s\" not implemented for '%s'", op.name.c_str(), kNames[d]));
+    throw UnsupportedFault(format("\"%s\" not implemented for '%s'", op.name.c_str(), kNames[d]));
   }
 }
 

@@ -142,6 +142,7 @@ int bool_slot(PyObject *self) {
 PyObject *number_of(PyObject *self, const char *what) {
   const Tensor &t = *tensor_ptr(self);
   require_data(t, what);
+  if (t.numel() != 1) throw ValueFault("only one element tensors can be converted to Python scalars");
   return item_of(t);
 }
 

@@ -48,8 +48,10 @@ PyObject *tolist_method(PyObject *self, PyObject *) {
 
 PyObject *complex_method(PyObject *self, PyObject *) {
   return guarded([&] {
-    require_data(*tensor_ptr(self), "complex");
-    Owned v(item_of(*tensor_ptr(self)));
+    const Tensor &t = *tensor_ptr(self);
+    require_data(t, "complex");
+    if (t.numel() != 1) throw ValueFault("only one element tensors can be converted to Python scalars");
+    Owned v(item_of(t));
     Py_complex c = PyComplex_AsCComplex(v.get());
     if (c.real == -1.0 && PyErr_Occurred()) throw PythonError{};
     return PyComplex_FromCComplex(c);

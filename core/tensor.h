@@ -14,6 +14,9 @@ namespace taeda {
 struct RuntimeFault : std::runtime_error {
   using runtime_error::runtime_error;
 }; // RuntimeError
+struct UnsupportedFault : RuntimeFault {
+  using RuntimeFault::RuntimeFault;
+}; // NotImplementedError: an operator that does not take this dtype
 struct TypeFault : std::runtime_error {
   using runtime_error::runtime_error;
 }; // TypeError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -114,6 +115,15 @@ def _contract(
     return tr.add("contract", op.name, inputs, [t], a=left, b=right, c=out).output
 
 
+def _cannot_multiply(tr: Tracer, a: Any, b: Any) -> RuntimeError:
+    """Eager's message, with this call's sizes: leading dimensions of the first operand are rows."""
+    left, right = ([tr.env.hint(s) for s in sizes] for sizes in (a, b))
+    rows, columns = math.prod(left[:-1]), right[1] if len(right) > 1 else 1
+    return RuntimeError(
+        f"mat1 and mat2 shapes cannot be multiplied ({rows}x{left[-1] if left else 1} and {right[0]}x{columns})"
+    )
+
+
 def _matmul(tr: Tracer, op: OpDef, x: Any, y: Any) -> Any:
     a, b = tr.variable(x), tr.variable(y)
     na, nb = a.geometry.ndim, b.geometry.ndim
@@ -121,11 +131,8 @@ def _matmul(tr: Tracer, op: OpDef, x: Any, y: Any) -> Any:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {na}D and {nb}D")
     ka, kb = a.geometry.sizes[-1], b.geometry.sizes[-2 if nb > 1 else 0]
     if not tr.env.equal(ka, kb):
-        if na <= 2 and nb <= 2:
-            raise RuntimeError(
-                f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, a.geometry.sizes))} and "
-                f"{'x'.join(map(str, b.geometry.sizes))})"
-            )
+        if nb <= 2:
+            raise _cannot_multiply(tr, a.geometry.sizes, b.geometry.sizes)
         raise RuntimeError(
             f"matmul(): inner sizes differ: {G.shape_text(a.geometry.sizes)} and {G.shape_text(b.geometry.sizes)}"
         )
@@ -179,11 +186,7 @@ def _linear(tr: Tracer, op: OpDef, x: Any, w: Any, bias: Any) -> Any:
     if b.geometry.ndim != 2:
         raise RuntimeError(f"linear(): weight must be a matrix, got {b.geometry.ndim} dimensions")
     if not a.geometry.ndim or not tr.env.equal(a.geometry.sizes[-1], b.geometry.sizes[1]):
-        raise RuntimeError(
-            f"linear(): input has shape {G.shape_text(a.geometry.sizes)}, weight "
-            f"{G.shape_text(b.geometry.sizes)}: the last size of "
-            "the input must be the weight's second"
-        )
+        raise _cannot_multiply(tr, a.geometry.sizes, b.geometry.sizes[::-1])
     lead = "".join(c for c in _LETTERS if c not in "kn")[: a.geometry.ndim - 1]
     value = None
     if bias is not None:

@@ -63,7 +63,7 @@ class Module(StateDict):
         put("_load_state_dict_post_hooks", OrderedDict())
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     # -- attributes ------------------------------------------------------------------------------------------------
     def __setattr__(self, name: str, value: Any) -> None:
