@@ -131,7 +131,7 @@ def test_attribute_errors():
 
     with pytest.raises(AttributeError, match="before Module"):
         Early()
-    with pytest.raises(TypeError, match='missing the required "forward"'):
+    with pytest.raises(NotImplementedError, match='missing the required "forward"'):
         nn.Module()()
 
 
