@@ -16,10 +16,13 @@ struct Walk {
   std::vector<std::vector<int64_t>> strides;
   std::vector<td_index> indices;
 
-  void add_index(const TensorRef &index, std::vector<int64_t> per_dim, int64_t size, int64_t stride, size_t dim) {
+  // wraps: negative indices count from the end
+  void add_index(const TensorRef &index, std::vector<int64_t> per_dim, int64_t size, int64_t stride, size_t dim,
+                 bool wraps) {
     kept.push_back(index);
     strides.push_back(std::move(per_dim));
-    indices.push_back({index->data(), nullptr, size, stride, int32_t(dim), int32_t(index->dtype)});
+    auto at = int32_t(dim);
+    indices.push_back({index->data(), nullptr, size, stride, wraps ? at : -1 - at, int32_t(index->dtype)});
   }
   const td_index *list() {
     for (size_t i = 0; i < indices.size(); ++i) indices[i].strides = strides[i].data();
@@ -108,7 +111,7 @@ Walk walk_index(const Op &op, const Tensor &t, const std::vector<TensorRef> &giv
     int64_t strides[TD_MAX_DIMS];
     byte_strides(*index[d], shape, strides);
     for (size_t i = 0; i < rank; ++i) per_dim[at + i] = strides[i];
-    w.add_index(index[d], std::move(per_dim), t.sizes[d], bytes(t, d), d);
+    w.add_index(index[d], std::move(per_dim), t.sizes[d], bytes(t, d), d, true);
   }
   return w;
 }
@@ -136,7 +139,7 @@ Walk walk_along(const Op &op, const Tensor &t, int64_t dim, const TensorRef &giv
     if (i != d) w.target[i] = bytes(t, i);
     per_dim[i] = bytes(*given, i);
   }
-  w.add_index(given, std::move(per_dim), t.ndim() ? t.sizes[d] : 1, t.ndim() ? bytes(t, d) : 0, d);
+  w.add_index(given, std::move(per_dim), t.ndim() ? t.sizes[d] : 1, t.ndim() ? bytes(t, d) : 0, d, false);
   return w;
 }
 
@@ -155,7 +158,7 @@ Walk walk_select(const Op &op, const Tensor &t, int64_t dim, const TensorRef &gi
     w.sizes[d] = given->numel();
     per_dim[d] = given->ndim() ? bytes(*given, 0) : 0;
   }
-  w.add_index(given, std::move(per_dim), t.ndim() ? t.sizes[d] : 1, t.ndim() ? bytes(t, d) : 0, d);
+  w.add_index(given, std::move(per_dim), t.ndim() ? t.sizes[d] : 1, t.ndim() ? bytes(t, d) : 0, d, false);
   return w;
 }
 
@@ -163,6 +166,13 @@ Walk walk(const Op &op, Args &args, const Tensor &t, const Tensor *src) {
   if (op.form == "index") return walk_index(op, t, args[1].tensors());
   if (op.form == "along") return walk_along(op, t, args[1].integer(), args[2].tensor(), src);
   return walk_select(op, t, args[1].integer(), args[2].tensor());
+}
+
+// As PyTorch: an index out of range is an IndexError, but a RuntimeError where it goes along one dimension.
+void check_indexed(td_status status, const Op &op) {
+  if (status == TD_ERR_INDEX && op.form == "along" && !op.index_error)
+    throw RuntimeFault(format("%s(): %s", op.name.c_str(), td_last_error()));
+  check_status(status, op.name.c_str());
 }
 
 } // namespace
@@ -174,9 +184,9 @@ Results run_gather(Op &op, Args &args) {
   if (!out->numel()) return {out};
   int64_t strides[TD_MAX_DIMS];
   byte_strides(*out, w.sizes, strides);
-  check_status(td_gather(out->data(), strides, t->data(), w.target, int(w.indices.size()), w.list(),
-                         int(w.sizes.size()), w.sizes.data(), itemsize(t->dtype)),
-               op.name.c_str());
+  check_indexed(td_gather(out->data(), strides, t->data(), w.target, int(w.indices.size()), w.list(),
+                          int(w.sizes.size()), w.sizes.data(), itemsize(t->dtype)),
+                op);
   return {out};
 }
 
@@ -209,9 +219,9 @@ Results run_scatter(Op &op, Args &args) {
     byte_strides(*src, w.sizes, from);
   }
   for (size_t i = 0; i < w.sizes.size(); ++i) to[i] = w.target[i];
-  check_status(td_scatter(out->data(), to, src->data(), from, int(w.indices.size()), w.list(), int(w.sizes.size()),
-                          w.sizes.data(), out->dtype, op.add_mode ? TD_SCATTER_ADD : TD_SCATTER_SET),
-               op.name.c_str());
+  check_indexed(td_scatter(out->data(), to, src->data(), from, int(w.indices.size()), w.list(), int(w.sizes.size()),
+                           w.sizes.data(), out->dtype, op.add_mode ? TD_SCATTER_ADD : TD_SCATTER_SET),
+                op);
   return {out};
 }
 

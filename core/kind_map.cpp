@@ -161,6 +161,41 @@ template <size_t N> td_status map_flat(const td_kernel *k, Plan<N> &p, const Res
   return td_map(k, ops, 1, &n);
 }
 
+template <class T> bool any_zero(const Tensor &t, size_t dim, const char *at) {
+  if (dim == t.ndim()) return *reinterpret_cast<const T *>(at) == 0;
+  int64_t step = t.strides[dim] * int64_t(sizeof(T));
+  bool found = false;
+  if (dim + 1 == t.ndim())
+    for (int64_t i = 0; i < t.sizes[dim]; ++i) found |= *reinterpret_cast<const T *>(at + i * step) == 0;
+  else
+    for (int64_t i = 0; i < t.sizes[dim] && !found; ++i) found = any_zero<T>(t, dim + 1, at + i * step);
+  return found;
+}
+
+bool any_zero(const Tensor &t) {
+  switch (t.numel() ? itemsize(t.dtype) : 0) {
+  case 1:
+    return any_zero<int8_t>(t, 0, t.data());
+  case 2:
+    return any_zero<int16_t>(t, 0, t.data());
+  case 4:
+    return any_zero<int32_t>(t, 0, t.data());
+  case 8:
+    return any_zero<int64_t>(t, 0, t.data());
+  default:
+    return false;
+  }
+}
+
+// Kernels do not stop at a whole number divided by zero; PyTorch raises.
+template <size_t N> void check_divisor(const Op &op, const Plan<N> &p) {
+  if (op.divisor < 0 || !is_integral(p.common, true) || !numel_of(p.sizes)) return;
+  auto j = size_t(op.divisor);
+  static constexpr char kZero[sizeof(Number)] = {};
+  if (p.tensors[j] ? any_zero(*p.tensors[j]) : !std::memcmp(p.numbers[j].bytes, kZero, itemsize(p.in[j])))
+    throw RuntimeFault(format("%s(): ZeroDivisionError: the divisor has a zero", op.name.c_str()));
+}
+
 template <size_t N> Results run_map_sized(Op &op, Args &args) {
   Plan<N> p;
   make_plan(op, args, p);
@@ -172,6 +207,7 @@ template <size_t N> Results run_map_sized(Op &op, Args &args) {
       throw RuntimeFault(format("output with shape %s doesn't match the broadcast shape %s",
                                 shape_text(self->sizes).c_str(), shape_text(p.sizes).c_str()));
     load_operands(op, args, p);
+    check_divisor(op, p);
     if (!can_cast(p.out[0], self->dtype))
       throw RuntimeFault(format("result type %s can't be cast to the desired output type %s", info(p.out[0]).name,
                                 info(self->dtype).name));
@@ -182,7 +218,7 @@ template <size_t N> Results run_map_sized(Op &op, Args &args) {
     outs.push_back(p.out[0] == self->dtype ? self : empty(p.sizes, p.out[0]));
     written.push_back(self);
     flat = outs[0]->contiguous() && all_flat(p);
-  } else if (load_operands(op, args, p), flat = all_flat(p)) {
+  } else if (load_operands(op, args, p), check_divisor(op, p), flat = all_flat(p)) {
     for (size_t i = 0; i < p.n_out; ++i) outs.push_back(empty(p.sizes, p.out[i]));
   } else {
     std::vector<const Tensor *> inputs;

@@ -6,7 +6,7 @@ namespace taeda {
 Results run_cat(Op &op, Args &args) {
   const std::vector<TensorRef> &list = args[0].tensors();
   const char *name = op.name.c_str();
-  if (list.empty()) throw RuntimeFault(format("%s(): expected a non-empty list of Tensors", name));
+  if (list.empty()) throw ValueFault(format("%s(): expected a non-empty list of Tensors", name));
   Promoter promoter;
   const Tensor *like = nullptr; // old-style empty vectors [0] fit everything
   for (size_t i = 0; i < list.size(); ++i) {

@@ -69,7 +69,7 @@ Results run_reduce(Op &op, Args &args) {
   size_t ndim = x->ndim();
   std::vector<bool> reduced = reduced_dims(op, args[1], ndim);
   bool everything = args[1].none();
-  DType out_dtype = op.out_type == "b"   ? TD_BOOL
+  DType out_dtype = op.out_type == "b"   ? x->dtype == TD_U8 ? TD_U8 : TD_BOOL // as PyTorch, for any and all
                     : op.out_type == "i" ? TD_I64
                     : op.out_type == "acc" && is_integral(x->dtype, true) && (args.size() <= 3 || args[3].none())
                         ? TD_I64

@@ -105,11 +105,13 @@ struct Op {
   std::string in_types, out_types; // a letter an operand: docs/architecture.md
   uint32_t accepts = 0;            // bit mask of dtypes of T after promotion; 0: any
   bool to_float = false;           // integers compute in the default float dtype
+  int divisor = -1;                // >= 0: this operand, if whole numbers, must not be zero
   std::vector<int> writes;         // foreach: the operand that each output is written to
   // reduce, scan
   std::string out_type;
   bool accumulates = false, index = false;
-  bool add_mode = false; // scatter
+  bool add_mode = false;    // scatter
+  bool index_error = false; // gather along: an index out of range is an IndexError
 };
 
 // The one call path: run (or hand to the capture) and attach the backward node. Every caller goes through it.

@@ -248,12 +248,20 @@ void set_item(PyObject *self, PyObject *index, PyObject *value) {
   }
   Owned v = is_tensor(value) ? Owned::borrow(value) : value_tensor(value, parsed.view());
   DType wanted = tensor_ptr(parsed.view())->dtype;
-  if (tensor_of(v).dtype != wanted) v = Owned(wrap(cast(TensorRef(tensor_ptr(v.get())), wanted)));
-  if (tensor_of(v).ndim() == 0)
-    if (Owned mask = parsed.lone_mask()) { // no index needs to be known, so this works in a capture too
-      Owned(PyObject_CallMethod(parsed.view(), "masked_fill_", "OO", mask.get(), v.get()));
-      return;
-    }
+  Owned mask = parsed.lone_mask();
+  if (DType given = tensor_of(v).dtype; given != wanted) {
+    bool one = tensor_of(v).ndim() == 0 || (!tensor_of(v).traced && tensor_of(v).numel() == 1);
+    if (!mask.get() || !one)
+      throw RuntimeFault(
+          format("Index put requires the source and destination dtypes match, got %s for the destination "
+                 "and %s for the source.",
+                 info(wanted).name, info(given).name));
+    v = Owned(wrap(cast(TensorRef(tensor_ptr(v.get())), wanted)));
+  }
+  if (tensor_of(v).ndim() == 0 && mask.get()) { // no index needs to be known, so this works in a capture too
+    Owned(PyObject_CallMethod(parsed.view(), "masked_fill_", "OO", mask.get(), v.get()));
+    return;
+  }
   apply(TAEDA_ROLE("index_put_"), {parsed.view(), parsed.index_list().get(), v.get()});
 }
 

@@ -10,7 +10,7 @@ namespace taeda {
 namespace {
 
 const char *buffer_format(DType d) {
-  static constexpr const char *kFormats[TD_NUM_DTYPES] = {"?", "B",     "b", "h", "i",  "q",
+  static constexpr const char *kFormats[TD_NUM_DTYPES] = {"?", "B",     "b", "h", "i",  sizeof(long) == 8 ? "l" : "q",
                                                           "e", nullptr, "f", "d", "Zf", "Zd"};
   return kFormats[d];
 }

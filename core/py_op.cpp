@@ -70,6 +70,9 @@ void read_spec(Op &op, PyObject *spec) {
   std::string mode;
   get_text("mode", mode);
   op.add_mode = mode == "add";
+  op.index_error = get_bool("index_error");
+  if (PyObject *divisor = get("divisor"); divisor && divisor != Py_None)
+    op.divisor = int(int_from(divisor, "Op: 'divisor'"));
   if (PyObject *base = get("inplace_of"); base && base != Py_None) {
     op.functional = op_from(base);
     if (!op.functional) throw TypeFault("Op: 'inplace_of' must be an Op");

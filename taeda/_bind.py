@@ -20,6 +20,7 @@ def _spec(op: OpDef) -> dict:
     if kind in ("map", "rows", "generate"):
         spec = {
             "writes": (op.traits or {}).get("writes"),
+            "divisor": (op.traits or {}).get("divisor"),
             "in_types": op.in_types,
             "out_types": op.out_types,
             "accepts": tuple(op.accepts),

@@ -125,15 +125,16 @@ td_status td_copy(char *dst, const int64_t *dst_strides, const char *src, const 
                   const int64_t *sizes, size_t elem_size);
 
 /* ---- indexed access: iteration space `sizes`; the indexed side is addressed by base strides (per iteration dim) plus
-   sum_j wrap(index_j[it]) * target_stride_j. Negative indices wrap once; out of range fails with TD_ERR_INDEX naming
-   the index, the dimension and its size (nothing is written in that case). Index dtype: i64 or i32. ---- */
+   sum_j wrap(index_j[it]) * target_stride_j. Negative indices wrap once, where asked for; out of range fails with
+   TD_ERR_INDEX naming the index, the dimension and its size (nothing is written in that case). Index dtype: i64 or i32.
+   ---- */
 typedef struct td_index {
   const char *data;
   const int64_t *strides; /* per iteration dim */
   int64_t size;           /* bound of the indexed dimension */
   int64_t target_stride;  /* bytes in the indexed tensor */
-  int32_t dim;
-  int32_t dtype; /* dim: for the message */
+  int32_t dim;            /* for the message; -1 - dim: negative indices do not wrap, they are out of range */
+  int32_t dtype;
 } td_index;
 td_status td_gather(char *out, const int64_t *out_strides, const char *src, const int64_t *src_strides, int n_index,
                     const td_index *index, int ndim, const int64_t *sizes, size_t elem_size);

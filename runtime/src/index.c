@@ -37,8 +37,8 @@ static td_status plan(access *a, char *dense, const int64_t *dense_strides, char
     return td_fail(TD_ERR_SHAPE, "indexed access takes 1 to %d indices, got %d", TD_MAX_DIMS, n_index);
   for (int j = 0; j < n_index; ++j) {
     if (index[j].dtype != TD_I64 && index[j].dtype != TD_I32)
-      return td_fail(TD_ERR_DTYPE, "the index of dimension %d must be int64 or int32, got dtype code %d", index[j].dim,
-                     index[j].dtype);
+      return td_fail(TD_ERR_DTYPE, "the index of dimension %d must be int64 or int32, got dtype code %d",
+                     index[j].dim < 0 ? -1 - index[j].dim : index[j].dim, index[j].dtype);
     ops[FIRST_INDEX + j] = (td_operand){(char *)(uintptr_t)index[j].data, index[j].strides};
   }
   a->index = index;
@@ -108,14 +108,15 @@ static int64_t find_bad(const access *a, int64_t first, int64_t count, int *whic
       const td_index *x = &a->index[j];
       const char *at = c.ptr[FIRST_INDEX + j];
       int64_t stride = t->ndim > 0 ? t->stride[t->ndim - 1][FIRST_INDEX + j] : 0, size = x->size;
+      int64_t least = x->dim < 0 ? 0 : -size;
       bool bad = false;
       for (int64_t i = 0; i < span; ++i) {
         int64_t v = load_index(at + i * stride, x->dtype);
-        bad |= (v < -size) | (v >= size);
+        bad |= (v < least) | (v >= size);
       }
       for (int64_t i = 0; bad; ++i) {
         int64_t v = load_index(at + i * stride, x->dtype);
-        if (v < -size || v >= size) {
+        if (v < least || v >= size) {
           *which = j;
           *value = v;
           return done + i;
@@ -140,8 +141,9 @@ static td_status check(const access *a) {
   int which = 0;
   int64_t value = 0;
   find_bad(a, 0, a->n_points, &which, &value); /* once more in order, so that the message is always the same */
+  int dim = a->index[which].dim;
   return td_fail(TD_ERR_INDEX, "index %lld is out of bounds for dimension %d with size %lld", (long long)value,
-                 a->index[which].dim, (long long)a->index[which].size);
+                 dim < 0 ? -1 - dim : dim, (long long)a->index[which].size);
 }
 
 /* ---- moving ---- */

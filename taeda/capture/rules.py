@@ -141,7 +141,7 @@ def default_float(tr: Tracer) -> str:
 
 def check_accepts(tr: Tracer, op: OpDef, code: str) -> None:
     if op.accepts and code not in op.accepts:
-        raise RuntimeError(f"{op.name}(): not implemented for {tr.core.dtypes[code]}")
+        raise NotImplementedError(f'"{op.name}" not implemented for {tr.core.dtypes[code]}')
 
 
 def dims_of(dim: Any, ndim: int) -> list[int]:
@@ -238,7 +238,8 @@ def reduce_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
         source = cast(tr, source, default_float(tr))
     t = type_of(source)
     check_accepts(tr, op, t.dtype)
-    out = {"T": t.dtype, "acc": t.dtype if category(t.dtype) >= 2 or wanted else "i64", "i": "i64", "b": "b1"}[
+    truth = "u8" if t.dtype == "u8" else "b1"  # any and all of uint8 give uint8
+    out = {"T": t.dtype, "acc": t.dtype if category(t.dtype) >= 2 or wanted else "i64", "i": "i64", "b": truth}[
         op.out_types
     ]
     dims = dims_of(named.get("dim"), t.ndim)
@@ -353,7 +354,7 @@ def copy_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
 def cat_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     tensors = list(named["tensors"])
     if not tensors:
-        raise RuntimeError("cat(): expected a non-empty list of Tensors")
+        raise ValueError("cat(): expected a non-empty list of Tensors")
     variables = [tr.variable(t) for t in tensors]
     code = result_type([("dim" if v.geometry.ndim else "zero", v.dtype) for v in variables], default_float(tr))
     kept = [v for v in variables if not (v.geometry.ndim == 1 and v.geometry.sizes[0] == 0)] or variables[:1]

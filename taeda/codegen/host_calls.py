@@ -127,7 +127,7 @@ def index(p: ProgramEmitter, step: IndexStep) -> None:
         )
         for j, value in enumerate(fields):
             p.f.emit(f"store {value}, ptr {p.f.offset(table, str(at + 8 * j))}")
-        p.f.emit(f"store i32 {dim}, ptr {p.f.offset(table, str(at + 32))}")
+        p.f.emit(f"store i32 {dim if step.wraps else -1 - dim}, ptr {p.f.offset(table, str(at + 32))}")
         p.f.emit(f"store i32 {DTYPES.index(dtype)}, ptr {p.f.offset(table, str(at + 36))}")
     sides = [step.moved, step.target] if step.mode == "gather" else [step.target, step.moved]
     args = [x for a in sides for x in (f"ptr {p.address(a)}", f"ptr {p.byte_strides(a)}")]

@@ -42,6 +42,17 @@ structured(
     oracle="lambda x, d, i: numpy.take_along_axis(x, i, d)",
     doc="input at index along one dimension.",
 )
+# The same, for callers whose index is an argument of its own: out of range is an IndexError.
+structured(
+    "_pick",
+    "gather",
+    "Tensor input, int dim, Tensor index",
+    form="along",
+    index_error=True,
+    method=False,
+    function=False,
+    grad=lambda g, input_shape, dim, index: (F.scatter_add(F.zeros(input_shape, dtype=g.dtype), dim, index, g), None),
+)
 structured(
     "index_select",
     "gather",
@@ -262,7 +273,10 @@ def _make_index_fill(inplace):
 
     def index_fill(input, dim, index, value):
         shape = list(input.shape)
-        shape[wrap_dim(dim, input.dim())] = index.shape[0]
+        d = wrap_dim(dim, input.dim())
+        if shape:
+            index = F._where(F.lt(index, 0), index + shape[d], index)
+            shape[d] = index.shape[0] if index.dim() else 1
         return getattr(F, op)(input, dim, index, F.full(shape, value, dtype=input.dtype))
 
     return index_fill
@@ -375,8 +389,8 @@ def take_along_dim(input, indices, dim=None):
 
 @composite(method=True, samples=lambda t: [((t(3, 4), t.ints(2, 2, high=12)), {})], oracle="lambda x, i: x.take(i)")
 def take(input, index):
-    """The flattened input at index."""
-    return F.reshape(F.gather(F.reshape(input, (-1,)), 0, F.reshape(index, (-1,))), index.shape)
+    """The flattened input at index; negative ones count from the end."""
+    return F.index(F.reshape(input, (-1,)), [index])
 
 
 # -- order -------------------------------------------------------------------------------------------------------------

@@ -291,7 +291,7 @@ def _check_classes(input, target, op):
 
 def _picked(values, safe):
     """values[..., safe] with the bounds of `safe` checked by the gather."""
-    return F.squeeze(F.gather(values, -1, F.unsqueeze(safe, -1)), -1)
+    return F.squeeze(F._pick(values, -1, F.unsqueeze(safe, -1)), -1)
 
 
 def _average(loss, keep, weights, mode):

@@ -438,7 +438,13 @@ class Lowering:
         ]
         self.steps.append(
             IndexStep(
-                [n], mode, source, Access(self.buffer(place.root), place.offset, tuple(strides)), found, tuple(space)
+                [n],
+                mode,
+                source,
+                Access(self.buffer(place.root), place.offset, tuple(strides)),
+                found,
+                tuple(space),
+                form == "index",
             )
         )
 

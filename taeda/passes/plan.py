@@ -177,6 +177,7 @@ class IndexStep(Step):
     target: Access
     indices: list[tuple[Access, str, Sym, Sym, int]]
     sizes: tuple[Sym, ...]
+    wraps: bool  # negative indices count from the end
 
     def reads(self):
         found = [i[0] for i in self.indices]
