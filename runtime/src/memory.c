@@ -305,14 +305,19 @@ static inline void count_call(thread_cache *t) {
 
 /* ---- allocation ---- */
 
-/* A fresh block; what is cached is given up before the answer is NULL. */
-static block *fresh(unsigned class) {
+/* A fresh block; what is cached is given up before the answer is NULL. Counted as used only once it is there: a failed
+   request is no peak. */
+static char *fresh(unsigned class) {
   block *b = from_system(class);
   if (!b) {
     td_mem_trim();
     b = from_system(class);
+    if (!b) return NULL;
   }
-  return b;
+  lock_pool();
+  count_in_use((int64_t)class_bytes(class));
+  unlock_pool();
+  return hand_out(b);
 }
 
 static void *alloc_small_slowly(unsigned class) {
@@ -325,24 +330,18 @@ static void *alloc_small_slowly(unsigned class) {
   }
   list *l = t ? &t->lists[class] : &pool.lists[class];
   block *b = l->first ? pop(l) : NULL;
-  if (b)
+  if (b) {
     pool.cached -= bytes;
-  else
+    count_in_use(bytes);
+  } else {
     ++pool.system_calls;
-  count_in_use(bytes);
+  }
   if (t)
     count_call(t);
   else
     ++pool.calls;
   unlock_pool();
-  if (!b) b = fresh(class);
-  if (!b) {
-    lock_pool();
-    pool.in_use -= bytes;
-    unlock_pool();
-    return NULL;
-  }
-  return hand_out(b);
+  return b ? hand_out(b) : fresh(class);
 }
 
 static void *alloc_large(unsigned class) {
@@ -351,24 +350,16 @@ static void *alloc_large(unsigned class) {
   ++pool.calls;
   /* One class up is at most another eighth too large. */
   for (unsigned c = class; c < CLASSES && c <= class + 1 && !b; ++c) b = pool.lists[c].first;
-  int64_t bytes = (int64_t)class_bytes(b ? b->class : class);
   if (b) {
     uncache_large(b);
+    count_in_use((int64_t)class_bytes(b->class));
   } else {
-    chain = excess_for(bytes);
+    chain = excess_for((int64_t)class_bytes(class));
     ++pool.system_calls;
   }
-  count_in_use(bytes);
   unlock_pool();
   release_chain(chain);
-  if (!b) b = fresh(class);
-  if (!b) {
-    lock_pool();
-    pool.in_use -= bytes;
-    unlock_pool();
-    return NULL;
-  }
-  return hand_out(b);
+  return b ? hand_out(b) : fresh(class);
 }
 
 void *td_alloc(size_t nbytes) {

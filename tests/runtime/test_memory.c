@@ -48,7 +48,9 @@ void test_memory(void) {
 
 /* What is recycled, how much is kept, and what happens when there is no memory. */
 void test_memory_limits(void) {
+  td_mem_reset_peak();
   CHECK(td_alloc((size_t)1 << 47) == NULL || sizeof(size_t) < 8);
+  CHECK(stats().peak_in_use == stats().in_use); /* what was refused was never used */
   CHECK(td_alloc(((size_t)1 << 47) + 1) == NULL);
   CHECK(td_alloc(SIZE_MAX) == NULL);
   td_mem_trim();

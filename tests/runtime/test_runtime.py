@@ -63,7 +63,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_program(tmp_path_factory.mktemp("runtime") / "tests", "-O3")
 
 
-@pytest.mark.parametrize("name", NAMES)
+# Not fork: GCC 12's AddressSanitizer holds its allocator's lock over a fork when another thread is in malloc (a worker that just
+# starts is), and the child then waits for it in its first own thread. The runtime's locks are taken before a fork.
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "fork"])
 def test_sanitized(sanitized: Path, name: str) -> None:
     run(sanitized, name)
 
