@@ -223,7 +223,10 @@ void attach(Op &op, std::vector<Arg> &args, std::vector<TensorRef> &results);
 // gradient reads it.
 void check_inplace(Op &op, std::vector<Arg> &args);
 void check_inplace(const char *op, Tensor &t); // the checks alone
+void check_leaf(Tensor &t);                    // that it is no leaf whose gradient is wanted, nor a view of one
 void bump_version(Tensor &t);
+// `t` takes the geometry and the history of `v`, a view of it: the in-place forms of view operators.
+void become_view(Tensor &t, Tensor &v);
 // Gives `t` the history of `fn`'s output `slot`, which was written into it in place; edge `self` of fn leads to the old
 // history.
 void rebase_history(Tensor &t, const NodeRef &fn, uint32_t slot, size_t self);

@@ -213,6 +213,10 @@ void check_inplace(const char *op, Tensor &t) {
                               "single memory location. Please clone() the "
                               "tensor before performing the operation.",
                               op));
+  check_leaf(t);
+}
+
+void check_leaf(Tensor &t) {
   if (!modes().grad || !t.autograd) return;
   if (t.autograd->requires_grad && !grad_fn_of(t))
     throw RuntimeFault("a leaf Variable that requires grad is being used in an in-place operation.");
@@ -285,6 +289,29 @@ void attach_inplace(Op &op, Args &args, Results &) {
   size_t edge = 0; // of the written argument: everything before it is one edge each
   for (int i = 0; i < op.inplace_arg; ++i) edge += args[size_t(i)].is_tensor() || op.kind == "map";
   rebase_history(*self, node, 0, edge);
+}
+
+void become_view(Tensor &t, Tensor &v) {
+  if (&t == &v) return;
+  check_leaf(t);
+  t.sizes = v.sizes;
+  t.strides = v.strides;
+  t.offset = v.offset;
+  if (v.traced) Py_XSETREF(t.traced, Py_NewRef(v.traced));
+  if (v.autograd) {
+    AutogradMeta &m = meta(t);
+    if (m.base) { // a view stays one, by one more step
+      m.step = v.autograd->step;
+      m.base_fn = v.autograd->base_fn;
+      m.origin = v.autograd->origin;
+    }
+    if (NodeRef fn = grad_fn_of(v)) {
+      move_retained(t, m.grad_fn, fn, v.autograd->output_nr);
+      m.grad_fn = std::move(fn);
+      m.output_nr = v.autograd->output_nr;
+    }
+  }
+  bump_version(t);
 }
 
 } // namespace taeda

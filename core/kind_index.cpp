@@ -220,7 +220,7 @@ Results run_scatter(Op &op, Args &args) {
   }
   for (size_t i = 0; i < w.sizes.size(); ++i) to[i] = w.target[i];
   check_indexed(td_scatter(out->data(), to, src->data(), from, int(w.indices.size()), w.list(), int(w.sizes.size()),
-                           w.sizes.data(), out->dtype, op.add_mode ? TD_SCATTER_ADD : TD_SCATTER_SET),
+                           w.sizes.data(), out->dtype, op.mode),
                 op);
   return {out};
 }

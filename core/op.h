@@ -110,7 +110,7 @@ struct Op {
   // reduce, scan
   std::string out_type;
   bool accumulates = false, index = false;
-  bool add_mode = false;    // scatter
+  int mode = 0;             // scatter: TD_SCATTER_...
   bool index_error = false; // gather along: an index out of range is an IndexError
 };
 

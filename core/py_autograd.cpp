@@ -316,6 +316,14 @@ void bind_autograd(nb::module_ &m) {
         return nb::make_tuple(nb::steal(wrap_node(e.node)), e.slot);
       },
       nb::arg("tensor"), "(node, output number) where the tensor's gradient goes.");
+  m.def(
+      "become_view",
+      [](nb::handle t, nb::handle v) {
+        if (!is_tensor(t.ptr()) || !is_tensor(v.ptr())) throw TypeFault("become_view: takes two tensors");
+        become_view(*tensor_ptr(t.ptr()), *tensor_ptr(v.ptr()));
+        return nb::borrow(t);
+      },
+      nb::arg("tensor"), nb::arg("view"), "Gives a tensor the geometry and the history of a view of it; returns it.");
   m.def("current_engine_run", &current_engine_run,
         "The number of the backward pass under way on this thread; 0: none.");
   m.def(

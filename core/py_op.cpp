@@ -69,7 +69,9 @@ void read_spec(Op &op, PyObject *spec) {
   op.takes_out = get_bool("out");
   std::string mode;
   get_text("mode", mode);
-  op.add_mode = mode == "add";
+  static const char *const kModes[] = {"set", "add", "mul", "max", "min"}; // in the order of TD_SCATTER_...
+  for (int m = 0; m < 5; ++m)
+    if (mode == kModes[m]) op.mode = m;
   op.index_error = get_bool("index_error");
   if (PyObject *divisor = get("divisor"); divisor && divisor != Py_None)
     op.divisor = int(int_from(divisor, "Op: 'divisor'"));

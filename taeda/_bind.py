@@ -280,7 +280,7 @@ def _install_entry(op: OpDef, public: dict) -> None:
             space[name + "_"] = twin
             if op.method is True:
                 setattr(Tensor, name + "_", twin)
-            if op.function and op.name[0] != "_" and op.kind == "map":
+            if op.function and op.name[0] != "_" and (op.kind == "map" or op.inplace == "function"):
                 public[name + "_"] = twin
     for slot in op.slots or ():
         _core.set_slot(slot, fn)
@@ -321,6 +321,7 @@ def install(public: dict) -> None:
         family=family,
         check_device=ops.creation.check_device,
         rng_reserve=_core.rng_reserve,
+        become_view=_core.become_view,
         is_grad_enabled=_core.is_grad_enabled,
         is_tracing=_core.is_tracing,
         no_grad=autograd.no_grad,

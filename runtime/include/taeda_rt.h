@@ -138,7 +138,8 @@ typedef struct td_index {
 } td_index;
 td_status td_gather(char *out, const int64_t *out_strides, const char *src, const int64_t *src_strides, int n_index,
                     const td_index *index, int ndim, const int64_t *sizes, size_t elem_size);
-enum { TD_SCATTER_SET = 0, TD_SCATTER_ADD = 1 }; /* duplicates: the last write wins / added in iteration order */
+/* Duplicates: the last write wins, or they are combined in iteration order (max and min: NaN wins). */
+enum { TD_SCATTER_SET = 0, TD_SCATTER_ADD = 1, TD_SCATTER_MUL = 2, TD_SCATTER_MAX = 3, TD_SCATTER_MIN = 4 };
 td_status td_scatter(char *dst, const int64_t *dst_strides, const char *src, const int64_t *src_strides, int n_index,
                      const td_index *index, int ndim, const int64_t *sizes, td_dtype dtype, int mode);
 /* Stable sort along the last of `ndim` dims (NaN sorts as the largest). values/indices (i64) contiguous. k > 0: only

@@ -319,8 +319,8 @@ td_status td_scatter(char *dst, const int64_t *dst_strides, const char *src, con
   int64_t total = td_product(sizes, ndim);
   if (total == 0) return TD_OK;
   scatter_job s = {dst, dst_strides, src, src_strides, n_index, index, ndim, sizes, td_dtype_size(dtype), NULL, -1, 1};
-  s.mover = mode == TD_SCATTER_ADD ? td_mover_add(dtype) : td_mover_set(s.elem_size);
-  if (!s.mover) return td_fail(TD_ERR_DTYPE, "scatter: no dtype has code %d", (int)dtype);
+  s.mover = mode == TD_SCATTER_SET ? td_mover_set(s.elem_size) : td_mover_combine(dtype, mode);
+  if (!s.mover) return td_fail(TD_ERR_DTYPE, "scatter: mode %d is not defined for dtype code %d", mode, (int)dtype);
   access a;
   td_status status = plan(&a, (char *)(uintptr_t)src, src_strides, dst, dst_strides, n_index, index, ndim, sizes);
   if (status == TD_OK) status = check(&a);

@@ -1,4 +1,4 @@
-/* Inner loops of indexed access: elements moved or added, point by point or along a row. */
+/* Inner loops of indexed access: elements moved or combined, point by point or along a row. */
 #ifndef TAEDA_RT_MOVE_H
 #define TAEDA_RT_MOVE_H
 #include "taeda_rt.h"
@@ -13,5 +13,6 @@ typedef struct td_mover {
 } td_mover;
 
 const td_mover *td_mover_set(size_t elem_size); /* NULL: no such element */
-const td_mover *td_mover_add(td_dtype dtype);   /* half types add in float32 and round each sum; bool adds as or */
+/* mode: TD_SCATTER_ADD and later; NULL: none. Half types compute in float32 and round each result; bool adds as or. */
+const td_mover *td_mover_combine(td_dtype dtype, int mode);
 #endif

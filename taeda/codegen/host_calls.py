@@ -10,6 +10,7 @@ from ..passes.plan import Access, ContractStep, CopyStep, IndexStep, KernelStep,
 if TYPE_CHECKING:
     from .program import ProgramEmitter
 
+SCATTER_MODES = ("set", "add", "mul", "max", "min")  # in the order of TD_SCATTER_...
 GROUP_BYTES, INDEX_BYTES, OPERAND_BYTES = 40, 40, 16
 
 
@@ -141,7 +142,7 @@ def index(p: ProgramEmitter, step: IndexStep) -> None:
         )
     else:
         callee = p.h.runtime("td_scatter", "i32", "ptr", "ptr", "ptr", "ptr", "i32", "ptr", "i32", "ptr", "i32", "i32")
-        p.h.checked(callee, *args, f"i32 {DTYPES.index(dtype)}", f"i32 {1 if step.mode == 'add' else 0}")
+        p.h.checked(callee, *args, f"i32 {DTYPES.index(dtype)}", f"i32 {SCATTER_MODES.index(step.mode)}")
 
 
 def sort(p: ProgramEmitter, step: SortStep) -> None:

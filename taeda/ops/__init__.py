@@ -20,6 +20,7 @@ from . import (  # noqa: F401
     pooling,
     random,
     reduction,
+    scatter_reduce,
     shape,
     views,
 )

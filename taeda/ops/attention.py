@@ -125,6 +125,26 @@ pointwise(
 )
 
 
+def _rows_by_frequency_gradient(g, weight_shape, index):
+    rows = F.zeros(weight_shape, dtype=g.dtype)
+    flat = F.reshape(index, (-1,))
+    count = F.index_add(F.zeros(weight_shape[:1], dtype=g.dtype), 0, flat, F.ones(flat.shape, dtype=g.dtype))
+    return F.index_put(rows, [index], g / F.unsqueeze(F.index(count, [index]), -1), True), None
+
+
+@composite(
+    grad=_rows_by_frequency_gradient,
+    params="Tensor weight, Tensor index",
+    function=False,
+    samples=lambda t: [((t(5, 4), t.ints(2, 3, high=5)), {})],
+    opcheck=False,
+    oracle="lambda w, i: w[i]",
+)
+def _rows_by_frequency(weight, index):
+    """weight[index], whose gradient is divided by how often each row was read."""
+    return F.index(weight, [index])
+
+
 @composite(
     nn=True,
     function=True,
@@ -132,13 +152,14 @@ pointwise(
     oracle="lambda i, w, padding_idx=None: w[i]",
 )
 def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
-    """Rows of weight by index. The row padding_idx gets no gradient."""
+    """Rows of weight by index. The row padding_idx gets no gradient; with scale_grad_by_freq, a row's is divided by how
+    often it was read. `sparse` asks for a sparse gradient, which does not exist here."""
     if input.dtype is not F.int64 and input.dtype is not F.int32:
         raise RuntimeError(f"embedding(): expected input of dtype int64 or int32, but got {input.dtype}")
     if weight.dim() != 2:
         raise RuntimeError(f"embedding(): 'weight' must be 2-D, got {weight.dim()}-D")
-    if sparse or scale_grad_by_freq:
-        raise RuntimeError("embedding(): sparse and scale_grad_by_freq are not supported")
+    if sparse:
+        raise RuntimeError("embedding(): sparse gradients are not supported; leave sparse=False")
     if max_norm is not None:
         with F.no_grad():
             norms = F.norm(weight, norm_type, -1, True)
@@ -154,10 +175,11 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
         count = weight.shape[0]
         if not -count <= padding_idx < count:
             raise AssertionError(f"Padding_idx must be within num_embeddings, got {padding_idx} for {count}")
-        if weight.requires_grad:
-            rows = F.index(weight, [F._no_wrap(input)])
-            return F._where(F.unsqueeze(F.eq(input, padding_idx % count), -1), rows.detach(), rows)
-    return F.index(weight, [F._no_wrap(input)])
+    index = F._no_wrap(input)
+    rows = F._rows_by_frequency(weight, index) if scale_grad_by_freq else F.index(weight, [index])
+    if padding_idx is not None and weight.requires_grad:
+        return F._where(F.unsqueeze(F.eq(input, padding_idx % count), -1), rows.detach(), rows)
+    return rows
 
 
 @composite(

@@ -198,7 +198,7 @@ def _added(name, op, first, second, doc, samples):
         name,
         method=True,
         out=True,
-        inplace=True,
+        inplace="function" if name == "addmv" else True,
         samples=samples,
         oracle="lambda x, a, b, beta=1, alpha=1: beta * x + alpha * "
         f"numpy.{'outer' if op == 'outer' else 'matmul'}(a, b)",

@@ -276,8 +276,8 @@ def triu_indices(row, col, offset=0, *, dtype=None, device=None, layout=None):
     return _triangle_indices(row, col, False, offset, dtype)
 
 
-@composite(method="fill_", function=False)
-def _fill(self, value):
+@composite("fill_", method=True)
+def fill_(self, value):
     """Writes one value everywhere."""
     if not isinstance(value, F.Tensor):
         value = F._full((), value, dtype=self.dtype)
@@ -288,8 +288,8 @@ def _fill(self, value):
     return self.copy_(value)
 
 
-@composite(method="zero_", function=False)
-def _zero(self):
+@composite("zero_", method=True)
+def zero_(self):
     """Writes zeros."""
     return self.copy_(F._full((), 0, dtype=self.dtype))
 

@@ -184,7 +184,13 @@ def _twins(name, doc, make, samples=None, oracle=None):
         full = name + "_" * inplace
         fn.__name__ = fn.__qualname__ = full
         fn.__doc__ = doc + (" In place." if inplace else "")
-        composite(full, method=True, function=not inplace, samples=None if inplace else samples, oracle=oracle)(fn)
+        composite(
+            full,
+            method=True,
+            function=not inplace or name == "index_put",
+            samples=None if inplace else samples,
+            oracle=oracle,
+        )(fn)
 
 
 def _source(input, index, src):
@@ -201,9 +207,9 @@ def _make_scatter(inplace):
         src = _source(input, index, src)
         if reduce is None:
             return getattr(F, "_scatter" + suffix)(input, dim, index, src)
-        if reduce == "add":
-            return getattr(F, "scatter_add" + suffix)(input, dim, index, src)
-        raise RuntimeError(f"scatter(): reduce argument must be 'add', got {reduce!r}")
+        if reduce not in ("add", "multiply"):
+            raise RuntimeError(f"scatter(): reduce argument must be either add or multiply, got {reduce}")
+        return getattr(F, ("scatter_add" if reduce == "add" else "_scatter_mul") + suffix)(input, dim, index, src)
 
     return scatter
 

@@ -44,7 +44,7 @@ pointwise(
 @composite(
     method=True,
     out=True,
-    inplace=True,
+    inplace="function",
     aliases=("clip",),
     oracle="lambda x, min=None, max=None: numpy.clip(x, min, max)",
     samples=lambda t: [
@@ -63,13 +63,13 @@ def clamp(input, min=None, max=None):
     return F._clamp_min(input, min) if max is None else F._clamp(input, min, max)
 
 
-@composite(method=True, out=True, inplace=True)
+@composite(method=True, out=True, inplace="function")
 def clamp_min(input, min):
     """Limits the elements from below."""
     return F._clamp_min(input, min)
 
 
-@composite(method=True, out=True, inplace=True)
+@composite(method=True, out=True, inplace="function")
 def clamp_max(input, max):
     """Limits the elements from above."""
     return F._clamp_max(input, max)
@@ -111,7 +111,7 @@ pointwise(
 )
 
 
-@composite(method=True, out=True, inplace=True)
+@composite(method=True, out=True, inplace="function")
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
     """Replaces NaN and infinities by numbers (the dtype's extremes where not given)."""
     if not input.is_floating_point():

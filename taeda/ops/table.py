@@ -551,7 +551,7 @@ def composite(
 
     method: also a method of Tensor (the first parameter is self). nn: found in `taeda.nn.functional`. out: takes
     `out=`.
-    inplace: has a twin `name_` that writes the result into the first argument.
+    inplace: has a twin `name_` that writes the result into the first argument; "function": the twin is a function too.
     grad (with params, the schema): the tape records the whole function as one node with this rule instead of its parts.
     """
 

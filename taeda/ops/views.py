@@ -530,3 +530,17 @@ structured(
     oracle="lambda x: x",
     doc="Row-major: the tensor itself where it is.",
 )
+
+
+# -- in place: the tensor takes the view's geometry --------------------------------------------------------------------
+def _in_place(name):
+    def method(self, *args, **kwargs):
+        return F.become_view(self, getattr(F, name)(self, *args, **kwargs))
+
+    method.__name__ = method.__qualname__ = name + "_"
+    method.__doc__ = f"In-place {name}(): the tensor itself becomes the view."
+    composite(f"_{name}_", method=name + "_", function=False)(method)
+
+
+for _name in ("transpose", "swapaxes", "swapdims", "t", "squeeze", "unsqueeze", "as_strided"):
+    _in_place(_name)

@@ -172,7 +172,7 @@ class IndexStep(Step):
     indices: (access, dtype, bound, stride in the target, dim).
     """
 
-    mode: str  # gather, set, add
+    mode: str  # gather, or how scattered values combine: set, add, mul, max, min
     moved: Access
     target: Access
     indices: list[tuple[Access, str, Sym, Sym, int]]

@@ -40,6 +40,31 @@ def scatter_add(x, dim, index, src):
     return out
 
 
+def _combined(ufunc):
+    def oracle(x, dim, index, src):
+        out = x.copy()
+        ufunc.at(out, _places(index, dim), src[tuple(slice(n) for n in index.shape)])
+        return out
+
+    return oracle
+
+
+scatter_mul, scatter_max, scatter_min = map(_combined, (numpy.multiply, numpy.maximum, numpy.minimum))
+
+
+def scatter_reduce(x, dim, index, src, reduce, include_self=True):
+    function = {"prod": numpy.prod, "amax": numpy.max, "amin": numpy.min, "sum": numpy.sum, "mean": numpy.mean}[reduce]
+    found = {}
+    for at in itertools.product(*map(range, index.shape)):
+        target = list(at)
+        target[dim] = index[at]
+        found.setdefault(tuple(target), []).append(src[at])
+    out = x.copy()
+    for at, values in found.items():
+        out[at] = function([x[at], *values] if include_self else values)
+    return out
+
+
 def index_copy(x, dim, index, source):
     out = x.copy()
     out[(slice(None),) * dim + (index,)] = source

@@ -102,41 +102,71 @@ void test_gather(void) {
   }
 }
 
-static void add_one(char *to, const char *from, td_dtype dtype) {
+/* What the mode makes of two numbers; whole numbers wrap. */
+#define COMBINE(TYPE, SUMS)                                                                                            \
+  do {                                                                                                                 \
+    TYPE a = *(TYPE *)to, b = *(const TYPE *)from;                                                                     \
+    *(TYPE *)to = mode == TD_SCATTER_ADD   ? (TYPE)((SUMS)a + (SUMS)b)                                                 \
+                  : mode == TD_SCATTER_MUL ? (TYPE)((SUMS)a * (SUMS)b)                                                 \
+                  : mode == TD_SCATTER_MAX ? (a > b ? a : b)                                                           \
+                                           : (a < b ? a : b);                                                          \
+  } while (0)
+
+static float combine_floats(float x, float y, int mode) {
+  char *to = (char *)&x;
+  const char *from = (const char *)&y;
+  COMBINE(float, float);
+  return x;
+}
+
+static void combine_complex(double *re, double *im, double c, double d, int mode) {
+  double a = *re, b = *im;
+  *re = mode == TD_SCATTER_ADD ? a + c : a * c - b * d;
+  *im = mode == TD_SCATTER_ADD ? b + d : a * d + b * c;
+}
+
+static void combine_one(char *to, const char *from, td_dtype dtype, int mode) {
   switch (dtype) {
   case TD_BOOL:
-    *to = (char)(*to | *from);
+    *to = (char)(mode == TD_SCATTER_ADD || mode == TD_SCATTER_MAX ? *to | *from : *to & *from);
     break;
   case TD_U8:
+    COMBINE(uint8_t, uint64_t);
+    break;
   case TD_I8:
-    *(uint8_t *)to = (uint8_t)(*(uint8_t *)to + *(const uint8_t *)from);
+    COMBINE(int8_t, uint64_t);
     break;
   case TD_I16:
-    *(uint16_t *)to = (uint16_t)(*(uint16_t *)to + *(const uint16_t *)from);
+    COMBINE(int16_t, uint64_t);
     break;
   case TD_I32:
-    *(uint32_t *)to += *(const uint32_t *)from;
+    COMBINE(int32_t, uint64_t);
     break;
   case TD_I64:
-    *(uint64_t *)to += *(const uint64_t *)from;
+    COMBINE(int64_t, uint64_t);
     break;
   case TD_F16:
-    *(uint16_t *)to = td_f32_to_f16(td_f16_to_f32(*(uint16_t *)to) + td_f16_to_f32(*(const uint16_t *)from));
+    *(uint16_t *)to =
+        td_f32_to_f16(combine_floats(td_f16_to_f32(*(uint16_t *)to), td_f16_to_f32(*(const uint16_t *)from), mode));
     break;
   case TD_BF16:
-    *(uint16_t *)to = td_f32_to_bf16(td_bf16_to_f32(*(uint16_t *)to) + td_bf16_to_f32(*(const uint16_t *)from));
+    *(uint16_t *)to =
+        td_f32_to_bf16(combine_floats(td_bf16_to_f32(*(uint16_t *)to), td_bf16_to_f32(*(const uint16_t *)from), mode));
     break;
   case TD_F32:
-    *(float *)to += *(const float *)from;
+    COMBINE(float, float);
     break;
   case TD_F64:
-    *(double *)to += *(const double *)from;
+    COMBINE(double, double);
     break;
-  case TD_C64:
-    add_one(to, from, TD_F32), add_one(to + 4, from + 4, TD_F32);
+  case TD_C64: {
+    float *t = (float *)to, a = t[0], b = t[1], c = ((const float *)from)[0], d = ((const float *)from)[1];
+    t[0] = mode == TD_SCATTER_ADD ? a + c : a * c - b * d;
+    t[1] = mode == TD_SCATTER_ADD ? b + d : a * d + b * c;
     break;
+  }
   default:
-    add_one(to, from, TD_F64), add_one(to + 8, from + 8, TD_F64);
+    combine_complex((double *)to, (double *)to + 1, ((const double *)from)[0], ((const double *)from)[1], mode);
     break;
   }
 }
@@ -181,10 +211,10 @@ static void scatter_once(problem *p, td_dtype dtype, int mode, bool reorder) {
   char *start = malloc(bytes), *want = malloc(bytes);
   memcpy(start, p->target.data, bytes);
   for (int64_t i = 0; i < numel(&src); ++i) {
-    if (mode == TD_SCATTER_ADD)
-      add_one(target_of(p, i), element(&src, i), dtype);
-    else
+    if (mode == TD_SCATTER_SET)
       memcpy(target_of(p, i), element(&src, i), src.elem_size);
+    else
+      combine_one(target_of(p, i), element(&src, i), dtype, mode);
   }
   memcpy(want, p->target.data, bytes);
   for (int threads = 1; threads <= 3; threads += 2) {
@@ -201,10 +231,12 @@ static void scatter_once(problem *p, td_dtype dtype, int mode, bool reorder) {
 }
 
 void test_scatter(void) {
-  for (int round = 0; round < 480; ++round) {
+  for (int round = 0; round < 720; ++round) {
     td_dtype dtype = (td_dtype)(round % TD_NUM_DTYPES);
+    int mode = round / TD_NUM_DTYPES % 5;
+    if (dtype >= TD_C64 && mode > TD_SCATTER_MUL) continue; /* complex numbers have no order */
     problem p = make_problem(td_dtype_size(dtype), random_below(2));
-    scatter_once(&p, dtype, round / TD_NUM_DTYPES % 2, round % 3 == 0);
+    scatter_once(&p, dtype, mode, round % 3 == 0);
   }
 }
 
