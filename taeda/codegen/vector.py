@@ -248,11 +248,12 @@ def bounds(e: Expr, depth: int = 12) -> tuple[float, float]:
 
 
 def _float_to_int(f: Function, x: str, e: Expr, dst: str, width: int) -> str:
-    """Truncates and saturates; NaN gives 0. (llvm.fptosi.sat has no vector form on x86.)"""
+    """Truncates and saturates at the ends of the dtype, or of 32 bits where it is narrower: those wrap, as they do in
+    PyTorch and NumPy. NaN gives 0. (llvm.fptosi.sat has no vector form on x86.)"""
     src = e.dtype
     a, boolean = vector(REGISTER[src], width), vector("i1", width)
-    low, high = (0, 1 << BITS[dst]) if not signed(dst) else (-(1 << (BITS[dst] - 1)), 1 << (BITS[dst] - 1))
     wide = dst if BITS[dst] >= 32 else "i32"
+    low, high = -(1 << (BITS[wide] - 1)), 1 << (BITS[wide] - 1)
     b = vector(REGISTER[wide], width)
     least, most = bounds(e)
     inside = low - 1 < least and most < high

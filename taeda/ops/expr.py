@@ -275,7 +275,8 @@ def select(condition: Expr, a, b) -> Expr:
 
 
 def cast(x: Expr, dtype: str) -> Expr:
-    """Value conversion. To b1: nonzero. Float to integer truncates and saturates, NaN gives 0."""
+    """Value conversion. To b1: nonzero. Float to integer truncates and saturates (8 and 16
+    bits: at the ends of 32, then wraps), NaN gives 0."""
     dtype = COMPUTE_OF[dtype]
     if x.dtype == dtype:
         return x
