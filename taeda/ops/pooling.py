@@ -258,10 +258,14 @@ for _n in (1, 2, 3):
 def _adaptive(op, n, input, output_size, reduce_window):
     size = list(input.shape[-n:])
     target = [s if o is None else o for s, o in zip(size, pair(output_size, "output_size", op, n))]
+    if any(t < 0 or t > 1 << 24 for t in target):
+        raise RuntimeError(f"{op}(): output_size must be from 0 to 2**24 in every dimension, got {target}")
     x = input
     for d in range(n):
         dim = x.dim() - n + d
-        if target[d] == 1:
+        if target[d] == 0:
+            x = F.slice(x, dim, 0, 0, 1)
+        elif target[d] == 1:
             x = reduce_window(x, dim)
         elif size[d] % target[d] == 0:
             x = reduce_window(F.unflatten(x, dim, (target[d], size[d] // target[d])), dim + 1)

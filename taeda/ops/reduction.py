@@ -480,7 +480,9 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     """n-th differences along a dimension."""
     parts = [x for x in (prepend, input, append) if x is not None]
     x = F.cat(parts, dim) if len(parts) > 1 else input
-    for _ in range(n):
+    if n < 0:
+        raise RuntimeError(f"diff(): order must be non-negative but got {n}")
+    for _ in range(min(n, x.shape[dim]) if n > 1 else n):
         if x.dtype is F.bool:
             x = F.ne(F.slice(x, dim, 1, None, 1), F.slice(x, dim, 0, -1, 1))
         else:

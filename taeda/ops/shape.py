@@ -39,7 +39,14 @@ def chunk(input, chunks, dim=0):
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     size = input.shape[wrap_dim(dim, input.dim())]
+    _check_pieces("chunk", chunks, size)
     return F.split(input, max(-(-size // chunks), 1), dim) if size else F.split(input, [0] * chunks, dim)
+
+
+def _check_pieces(op, count, size):
+    """Empty pieces cost memory too: more than this are a mistake."""
+    if count > max(1 << 24, size if isinstance(size, int) else 0):
+        raise RuntimeError(f"{op}(): {count} pieces of a dimension of size {size} are too many")
 
 
 @composite(method=True)
@@ -51,6 +58,7 @@ def tensor_split(input, indices_or_sections, dim=0):
         n = indices_or_sections
         if n <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {n}")
+        _check_pieces("tensor_split", n, size)
         return F.split(input, [size // n + (k < size % n) for k in range(n)], dim)
     places = indices_or_sections.tolist() if isinstance(indices_or_sections, F.Tensor) else list(indices_or_sections)
     ends = [slice(None, p).indices(size)[1] for p in places] + [size]
