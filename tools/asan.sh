@@ -12,4 +12,5 @@ rm -rf "$BUILD/site/taeda" && cp -r taeda "$BUILD/site/taeda" && rm -f "$BUILD"/
 export LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so) $(g++ -print-file-name=libstdc++.so)"
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export PYTHONPATH="$PWD/$BUILD/site" TAEDA_CACHE_DIR="$PWD/$BUILD/cache"
-exec "$PY" -m pytest -q -p no:cacheprovider "${@:-tests/core}" -o "pythonpath=$BUILD/site"
+[ $# -gt 0 ] || set -- tests/core tests/autograd tests/ops tests/codegen/test_gemm.py tests/compile/test_plans.py tests/test_serialization.py
+exec "$PY" -m pytest -q -p no:cacheprovider "$@" -o "pythonpath=$BUILD/site"
