@@ -6,6 +6,7 @@ specs and different for different ones, which makes it the key of the on-disk ke
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from ..ops import expr as ex
@@ -30,6 +31,7 @@ NODE_COST = {
     "max": 2,
     "mulhi_u32": 2,
     "round_to": 4,
+    "mod_pio2": 2,
 }
 
 
@@ -142,7 +144,7 @@ _BOOL_OPS = frozenset(
         "reduce",
     )
 )
-_FLOAT_ONLY = frozenset(("fma", "sqrt", "floor", "ceil", "trunc", "rint", "copysign", "round_to"))
+_FLOAT_ONLY = frozenset(("fma", "sqrt", "floor", "ceil", "trunc", "rint", "copysign", "round_to", "mod_pio2"))
 _INT_ONLY = frozenset(("and", "or", "xor", "not", "shl", "shr"))
 
 
@@ -197,6 +199,8 @@ def _check_node(e: Expr, spec: KernelSpec) -> None:
             raise bad("is not defined on floats")
         if e.op == "round_to" and (e.dtype != "f32" or e.attr not in ("f16", "bf16")):
             raise bad(f"cannot round to {e.attr!r}")
+        if e.op == "mod_pio2" and (e.dtype != "f64" or not re.fullmatch(r"(hi|lo)(3\d|4\d)", str(e.attr))):
+            raise bad(f"has no part {e.attr!r}")
         if e.op == "mulhi_u32" and e.dtype != "i64":
             raise bad("takes i64 values that hold uint32")
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 
 from ..ops.expr import BITS, FLOATS, Expr
+from .angles import mod_pio2
 from .llvm import MEMORY, REGISTER, Function, Module, literal, mangled, splat, vector
 from .spec import CodegenError
 
@@ -242,6 +243,9 @@ def bounds(e: Expr, depth: int = 12) -> tuple[float, float]:
     elif e.op in ("rint", "trunc", "floor", "ceil"):
         low, high = bounds(e.args[0], depth - 1)
         low, high = low - 1, high + 1
+    elif e.op == "mod_pio2":
+        high = 2.0 ** int(str(e.attr)[2:])
+        low = -high
     elif e.op == "neg":
         high, low = (-x for x in bounds(e.args[0], depth - 1))
     return low, high
@@ -351,6 +355,8 @@ def node(f: Function, e: Expr, args: list[str], width: int) -> str:
         if not f.target.has_fma:
             raise CodegenError(f"target {f.target.name} has no fused multiply-add, which canonical numerics need")
         return f.overloaded("fma", type_, *args)
+    if op == "mod_pio2":
+        return mod_pio2(f, args[0], str(e.attr), width)
     if op == "round_to":
         return from_memory(f, to_memory(f, args[0], str(e.attr), width), str(e.attr), width)
     if op in _FLOAT_CALLS:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from . import scalar_tables as table
-from .expr import Expr, as_expr, bitcast, cast, copysign, fma, maximum, minimum, rint, select, sqrt, trunc
+from .expr import Expr, as_expr, bitcast, cast, copysign, fma, maximum, minimum, mod_pio2, rint, select, sqrt, trunc
 from .scalar import definition, exp, expm1, isnan, log1p, prim
 
 INF, NAN = math.inf, math.nan
@@ -257,13 +257,14 @@ _PIO2 = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33)  # 
 
 
 def _reduce_pi_over_2(x: Expr) -> tuple[Expr, Expr, Expr]:
-    """x (f64) = n * pi/2 + (r + r_lo), |r| <= pi/4 and a bit; n as i64. Accurate for |x| <= 2**40."""
+    """x (f64) = n * pi/2 + (r + r_lo), |r| <= pi/4 and a bit; n (modulo 4 where x is huge) as i64."""
+    x, x_lo = mod_pio2(x, 40)
     n = rint(x * (2 / math.pi))
     a = fma(n, -_PIO2[0], x)
     b, b_lo = _two_product(n, as_expr(_PIO2[1], "f64"))
     r = a - b
-    r_lo = ((a - r) - b) - fma(n, _PIO2[2], b_lo)
-    return r, r_lo, cast(n, "i64")
+    r_lo = ((a - r) - b) - fma(n, _PIO2[2], b_lo) + x_lo
+    return r, r_lo, cast(n, "i64") + (bitcast(x_lo, "i64") & 3)
 
 
 def _sin_reduced(r: Expr, r_lo: Expr) -> Expr:
@@ -281,12 +282,12 @@ def _cos_reduced(r: Expr, r_lo: Expr) -> Expr:
 def _sine(x: Expr, shift: int) -> Expr:
     """sin(x + shift * pi/2)."""
     if x.dtype == "f32":
-        wide = cast(x, "f64")
+        wide, wide_lo = mod_pio2(cast(x, "f64"), 30)
         n = rint(wide * (2 / math.pi))
-        exact = fma(n, -_PIO2[1], fma(n, -_PIO2[0], wide))
+        exact = fma(n, -_PIO2[1], fma(n, -_PIO2[0], wide)) + wide_lo
         r = cast(exact, "f32")
         r_lo = cast(exact - cast(r, "f64"), "f32")
-        quadrant = cast(n, "i32") + shift
+        quadrant = cast(n, "i32") + cast(bitcast(wide_lo, "i64") & 3, "i32") + shift
         z = r * r
         s = r + fma(z * r, polynomial(z, table.SIN_F32), r_lo)
         half = z * 0.5

@@ -292,7 +292,15 @@ def round_to(x: Expr, storage: str) -> Expr:
     return cast(x, storage)
 
 
-BASE_OPS["round_to"] = 1
+def mod_pio2(x: Expr, limit: int) -> tuple[Expr, Expr]:
+    """An angle (f64) modulo pi/2 where it is huge, 2**limit or more: hi and lo, whose last two bits hold the quadrant.
+
+    Smaller angles are their own hi, with lo = -0.0.
+    """
+    return make("mod_pio2", (x,), "f64", f"hi{limit}"), make("mod_pio2", (x,), "f64", f"lo{limit}")
+
+
+BASE_OPS["round_to"] = BASE_OPS["mod_pio2"] = 1
 
 
 def bitcast(x: Expr, dtype: str) -> Expr:
