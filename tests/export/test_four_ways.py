@@ -14,7 +14,7 @@ import taeda.nn.functional as F
 from taeda import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "shakespeare"))
-from model import CharGPT  # noqa: E402
+from model import CharGPT
 
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None and shutil.which("cc") is None, reason="no compiler")
 
