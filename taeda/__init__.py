@@ -53,13 +53,12 @@ cfloat, cdouble = complex64, complex128
 
 #: Loaded on first use: `import taeda` stays fast.
 _SUBMODULES = frozenset(
-    ("autograd", "capture", "codegen", "data", "distributed", "execute", "export", "func", "ir", "jit", "linalg", "nn",
-     "optim", "passes", "serialization", "testing", "utils")
+    ("autograd", "capture", "codegen", "data", "execute", "export", "ir", "jit", "nn", "optim", "passes", "serialization",
+     "utils")
 )  # fmt: skip
 #: name -> the module that defines it.
 _LAZY = {
     "save": "serialization", "load": "serialization", "compile": "jit", "function": "jit", "explain": "jit",
-    "vmap": "func",
 }  # fmt: skip
 
 
