@@ -70,8 +70,6 @@ class _Packer:
 
 
 def _unpack(node: Any, tensors: dict[str, Tensor]) -> Any:
-    if not isinstance(node, dict) or len(node) != 1:
-        raise RuntimeError("load(): the file's structure record is damaged")
     ((kind, value),) = node.items()
     if kind == "t":
         if value not in tensors:
@@ -82,14 +80,17 @@ def _unpack(node: Any, tensors: dict[str, Tensor]) -> Any:
     if kind == "f":
         return float.fromhex(value)
     if kind == "d":
-        return getattr(taeda, value)
+        found = getattr(taeda, value)
+        if not isinstance(found, taeda.dtype):
+            raise TypeError(f"{value} is no dtype")
+        return found
     if kind == "m":
         return {_unpack(k, tensors): _unpack(v, tensors) for k, v in value}
     if kind == "l":
         return [_unpack(v, tensors) for v in value]
     if kind == "u":
         return tuple(_unpack(v, tensors) for v in value)
-    raise RuntimeError(f"load(): unknown structure record {kind!r}")
+    raise ValueError(f"unknown record {kind!r}")
 
 
 def save(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
@@ -162,7 +163,9 @@ def load(f: str | os.PathLike[str] | BinaryIO, map_location: Any = None, *, weig
         metadata = _metadata(content)
         checksums = json.loads(metadata.get(_CHECKSUMS, "{}"))
         structure = json.loads(metadata[_STRUCTURE]) if _STRUCTURE in metadata else None
-    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
+        if not isinstance(checksums, dict):
+            raise ValueError("its checksums are no table")
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RuntimeError(
             f"load(): '{name}' is not a readable safetensors file (truncated, altered or of another format): {error}"
         ) from None
@@ -177,4 +180,7 @@ def load(f: str | os.PathLike[str] | BinaryIO, map_location: Any = None, *, weig
         tensors[key] = _core.from_bytes(data, getattr(taeda, _FROM_CODE[code]), tuple(entry["shape"]))
     if structure is None:
         return tensors
-    return _unpack(structure, tensors)
+    try:
+        return _unpack(structure, tensors)
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise RuntimeError(f"load(): the structure record of '{name}' is damaged: {error}") from None

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import pathlib
+import stat
 import struct
 import time
 import warnings
@@ -54,11 +55,15 @@ class ObjectCache:
             return None
         path = self._path(key)
         try:
-            with open(path, "rb") as file:
+            # Not blocking: what lies there may be a pipe that nobody writes to.
+            with open(
+                os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
+            ) as file:
+                info = os.fstat(file.fileno())
                 # Code of another user is not run (root's is: it may come with a machine image).
-                if hasattr(os, "geteuid") and os.fstat(file.fileno()).st_uid not in (os.geteuid(), 0):
+                if hasattr(os, "geteuid") and info.st_uid not in (os.geteuid(), 0):
                     return None
-                content = file.read()
+                content = file.read() if stat.S_ISREG(info.st_mode) and info.st_size <= self.limit else b""
         except OSError:
             return None
         entry = self._decode(key, content)

@@ -84,27 +84,32 @@ def build(
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     interface = _interface(name, captured, arguments, outputs, stored, weights == "safetensors")
-    with tempfile.TemporaryDirectory() as scratch:
-        work = Path(scratch)
+    # Everything is written beside its place and renamed at the end: a full disk or Ctrl-C leaves an earlier export whole.
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as staging,
+    ):
+        work, new = Path(scratch), Path(staging)
         data = work / "weights.bin"
         _write_weights(data, interface, stored)
-        library = folder / f"lib{name}.so"
+        library = new / f"lib{name}.so"
         _objects_and_link(plan, facts, name, len(stored), interface, tools, runtime, work, data, library)
-        file = None
         if weights == "safetensors":
-            file = folder / f"{name}.safetensors"
-            partial = file.with_suffix(".partial")
-            with open(partial, "wb") as out, open(data, "rb") as raw:
+            with open(new / f"{name}.safetensors", "wb") as out, open(data, "rb") as raw:
                 out.write(interface.file_header)
                 shutil.copyfileobj(raw, out)
-            os.replace(partial, file)
-    (folder / f"{name}.h").write_text(header(interface))
-    (folder / f"{name}.hpp").write_text(wrapper(interface))
-    (folder / f"{name}.c").write_text(source(interface))
-    shutil.copy(runtime / "include" / "taeda_rt.h", folder / "taeda_rt.h")
-    shutil.copytree(runtime / "src", folder / "runtime" / "src", dirs_exist_ok=True)
-    shutil.copytree(runtime / "include", folder / "runtime" / "include", dirs_exist_ok=True)
-    return Exported(folder, library, folder / f"{name}.h", folder / f"{name}.hpp", file, str(plan))
+        (new / f"{name}.h").write_text(header(interface))
+        (new / f"{name}.hpp").write_text(wrapper(interface))
+        (new / f"{name}.c").write_text(source(interface))
+        shutil.copy(runtime / "include" / "taeda_rt.h", new / "taeda_rt.h")
+        shutil.copytree(runtime / "src", new / "runtime" / "src")
+        shutil.copytree(runtime / "include", new / "runtime" / "include")
+        for file in sorted(p for p in new.rglob("*") if p.is_file()):
+            place = folder / file.relative_to(new)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, place)
+    kept = folder / f"{name}.safetensors" if weights == "safetensors" else None
+    return Exported(folder, folder / library.name, folder / f"{name}.h", folder / f"{name}.hpp", kept, str(plan))
 
 
 def _identifier(name: str) -> str:
