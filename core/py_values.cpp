@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "autograd.h"
+#include "op.h"
 #include "py_tensor.h"
 
 namespace taeda {
@@ -113,11 +114,41 @@ Owned instance_dict(PyObject *self) { // null where the instance has no attribut
   return dict && PyDict_GET_SIZE(dict) ? Owned::borrow(dict) : Owned();
 }
 
-// Same values in memory of its own, strides kept where they are dense.
-TensorRef duplicate(const Tensor &t) {
-  TensorRef copy = empty(t.sizes, t.dtype);
-  copy_out(t, copy->data());
-  return copy;
+// All bytes of a storage as a tensor: what copies and pickles keep, so that tensors that share memory still do.
+TensorRef whole_memory(const StorageRef &storage) {
+  TensorRef t(new Tensor);
+  t->dtype = TD_U8;
+  t->sizes = {int64_t(storage->nbytes)};
+  t->strides = {1};
+  t->storage = storage;
+  return t;
+}
+
+// A tensor over memory that may be anybody's: checked.
+TensorRef in_memory(const Tensor &memory, DType dtype, const Dims &sizes, const Dims &strides, int64_t offset) {
+  TensorRef t = whole_memory(memory.storage);
+  t->dtype = dtype;
+  Geometry g = as_strided_geometry(*t, sizes, strides, offset);
+  t->sizes = g.sizes;
+  t->strides = g.strides;
+  t->offset = g.offset;
+  return t;
+}
+
+// The Python tensor that stands for a storage while something pickles it: always the same one, so that a pickle holds
+// the storage once.
+Owned memory_object(const Tensor &t, bool make) {
+  static PyObject *known = nullptr; // weak values by the storage's address
+  if (!known) {
+    Owned module(PyImport_ImportModule("weakref"));
+    known = Owned(PyObject_CallMethod(module.get(), "WeakValueDictionary", nullptr)).release();
+  }
+  Owned key(PyLong_FromVoidPtr(t.storage.get()));
+  Owned found(PyObject_CallMethod(known, "get", "O", key.get()));
+  if (found.get() != Py_None || !make) return found;
+  Owned object(wrap(whole_memory(t.storage)));
+  if (PyObject_SetItem(known, key.get(), object.get())) throw PythonError{};
+  return object;
 }
 
 PyObject *rebuild_python; // _core._rebuild_tensor, for pickles
@@ -138,6 +169,30 @@ PyObject *rebuild(PyObject *, PyObject *args) {
   });
 }
 
+PyObject *rebuild_view_python; // _core._rebuild_view
+
+PyMethodDef rebuild_view_def;
+
+// _rebuild_view(cls, memory, dtype, sizes, strides, offset, requires_grad)
+PyObject *rebuild_view(PyObject *, PyObject *args) {
+  return guarded([&] {
+    PyObject *cls, *memory, *dtype, *sizes, *strides;
+    long long offset;
+    int grad;
+    if (!PyArg_ParseTuple(args, "OOOOOLp:_rebuild_view", &cls, &memory, &dtype, &sizes, &strides, &offset, &grad))
+      throw PythonError{};
+    DType d;
+    if (!PyType_Check(cls) || !PyType_IsSubtype((PyTypeObject *)cls, tensor_type) || !is_tensor(memory) ||
+        !dtype_from(dtype, &d))
+      throw TypeFault("_rebuild_view: expected a Tensor class, a tensor and a dtype");
+    require_data(*tensor_ptr(memory), "_rebuild_view");
+    TensorRef t = in_memory(*tensor_ptr(memory), d, dims_from(sizes, "_rebuild_view: sizes"),
+                            dims_from(strides, "_rebuild_view: strides"), offset);
+    if (grad) require_grad(t);
+    return wrap_as((PyTypeObject *)cls, t);
+  });
+}
+
 } // namespace
 
 PyObject *item_of(const Tensor &t) {
@@ -149,10 +204,26 @@ PyObject *item_of(const Tensor &t) {
 PyObject *tensor_reduce_ex(PyObject *self, PyObject *) {
   return guarded([&] {
     const Tensor &t = *tensor_ptr(self);
-    Owned data = raw_bytes(t), sizes(int_tuple(t.sizes)), state = instance_dict(self);
-    return Py_BuildValue("O(OOOOO)O", rebuild_python, Py_TYPE(self), data.get(), dtype_object(t.dtype), sizes.get(),
-                         t.requires_grad() ? Py_True : Py_False, state ? state.get() : Py_None);
+    require_data(t, "pickle");
+    Owned sizes(int_tuple(t.sizes)), state = instance_dict(self);
+    PyObject *attributes = state ? state.get() : Py_None, *dtype = dtype_object(t.dtype);
+    if (memory_object(t, false).get() == self)
+      return Py_BuildValue("O(OOOOO)O", rebuild_python, Py_TYPE(self), raw_bytes(t).get(), dtype, sizes.get(), Py_False,
+                           attributes);
+    Owned memory = memory_object(t, true), strides(int_tuple(t.strides));
+    return Py_BuildValue("O(OOOOOLO)O", rebuild_view_python, Py_TYPE(self), memory.get(), dtype, sizes.get(),
+                         strides.get(), (long long)t.offset, t.requires_grad() ? Py_True : Py_False, attributes);
   });
+}
+
+// The copy of a storage within one deepcopy.
+Owned copied_memory(const Tensor &t, PyObject *memo) {
+  Owned key(PyLong_FromVoidPtr(t.storage.get()));
+  if (PyObject *known = PyDict_GetItemWithError(memo, key.get())) return Owned::borrow(known);
+  if (PyErr_Occurred()) throw PythonError{};
+  Owned copy(wrap(raw_clone(*whole_memory(t.storage))));
+  if (PyDict_SetItem(memo, key.get(), copy.get())) throw PythonError{};
+  return copy;
 }
 
 PyObject *tensor_deepcopy(PyObject *self, PyObject *memo) {
@@ -166,11 +237,12 @@ PyObject *tensor_deepcopy(PyObject *self, PyObject *memo) {
       throw RuntimeFault(
           "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment");
     require_data(t, "deepcopy");
-    TensorRef copy = duplicate(t);
+    Owned memory = copied_memory(t, memo);
+    TensorRef copy = in_memory(*tensor_ptr(memory.get()), t.dtype, t.sizes, t.strides, t.offset);
     if (t.requires_grad()) require_grad(copy);
     if (t.autograd && t.autograd->grad) {
       const Tensor &g = *t.autograd->grad;
-      if (!g.traced) meta(*copy).grad = duplicate(g);
+      if (!g.traced) meta(*copy).grad = raw_clone(g);
     }
     Owned result(wrap_as(Py_TYPE(self), copy));
     if (PyDict_SetItem(memo, key.get(), result.get())) throw PythonError{};
@@ -198,6 +270,10 @@ void bind_values(nb::module_ &m) {
   Owned name = Owned(PyUnicode_FromString("taeda._core"));
   rebuild_python = Owned(PyCFunction_NewEx(&rebuild_def, nullptr, name.get())).release();
   m.attr("_rebuild_tensor") = nb::handle(rebuild_python);
+  rebuild_view_def = {"_rebuild_view", rebuild_view, METH_VARARGS,
+                      "Makes a tensor again over memory that was pickled."};
+  rebuild_view_python = Owned(PyCFunction_NewEx(&rebuild_view_def, nullptr, name.get())).release();
+  m.attr("_rebuild_view") = nb::handle(rebuild_view_python);
   m.def(
       "to_bytes",
       [](nb::object t) {

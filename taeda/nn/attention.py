@@ -158,6 +158,8 @@ class MultiheadAttention(Module):
             )
         if query.size(-1) != self.embed_dim:
             raise AssertionError(f"was expecting embedding dimension of {self.embed_dim}, but got {query.size(-1)}")
+        if key.shape[:-1] != value.shape[:-1]:
+            raise AssertionError(f"key shape {key.shape} does not match value shape {value.shape}")
         q, k, v = self._project(query, key, value)
         # from here on [N, L, E]
         if not batched:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby, islice
 from typing import Any
 
@@ -76,6 +76,16 @@ class Sequential(Module):
         for i, m in enumerate(modules):
             self.add_module(str(i), m)
         return self
+
+    def pop(self, index: Any = -1) -> Module:
+        module = self[index]
+        del self[index]
+        return module
+
+    def __iadd__(self, other: Sequential) -> Sequential:
+        if not isinstance(other, Sequential):
+            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
+        return self.extend(list(other))
 
     def extend(self, modules: Iterable[Module]) -> Sequential:
         for module in modules:
@@ -242,11 +252,17 @@ class ParameterList(Module):
         return self
 
     def extra_repr(self) -> str:
-        rows = [
-            f"({i}): Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.shape))}]"
-            for i, p in enumerate(self)
-        ]
-        return "\n".join(rows)
+        return _listed(enumerate(self), lambda p: p.dtype)
+
+
+def _listed(items: Iterable[tuple[Any, Any]], kind: Callable[[Any], Any]) -> str:
+    """A line for each parameter, as PyTorch prints them."""
+    return "\n".join(
+        f"  ({key}): Parameter containing: [{kind(p)} of size {'x'.join(map(str, p.shape))}]"
+        if isinstance(p, taeda.Tensor)
+        else f"  ({key}): Object of type: {type(p).__name__}"
+        for key, p in items
+    )
 
 
 class ParameterDict(Module):
@@ -292,6 +308,4 @@ class ParameterDict(Module):
         return [(k, self[k]) for k in self._keys]
 
     def extra_repr(self) -> str:
-        return "\n".join(
-            f"({k}): Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.shape))}]" for k, p in self.items()
-        )
+        return _listed(self.items(), lambda p: p.type())

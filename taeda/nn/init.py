@@ -122,3 +122,53 @@ def kaiming_normal_(
     if 0 in tensor.shape:
         return tensor
     return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode)), generator)
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """Fills the weight of a convolution so that it hands its inputs on, as many channels as there are."""
+    if tensor.dim() not in (3, 4, 5):
+        raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
+    if tensor.size(0) % groups:
+        raise ValueError("dim 0 must be divisible by groups")
+    per_group = tensor.size(0) // groups
+    middle = tuple(n // 2 for n in tensor.shape[2:])
+    with taeda.no_grad():
+        tensor.zero_()
+        for g in range(groups):
+            for d in range(min(per_group, tensor.size(1))):
+                place = (g * per_group + d, d, *middle)
+                tensor[place] = 1
+    return tensor
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: taeda.Generator | None = None) -> Tensor:
+    """Fills a matrix with N(0, std^2) and sets the fraction `sparsity` of each column to zero (Martens, ICML 2010)."""
+    if tensor.dim() != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    rows, columns = tensor.shape
+    zeros = math.ceil(sparsity * rows)
+    with taeda.no_grad():
+        tensor.normal_(0, std, generator=generator)
+        for column in range(columns):
+            tensor[taeda.randperm(rows, generator=generator)[:zeros], column] = 0
+    return tensor
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: taeda.Generator | None = None) -> Tensor:
+    """Fills with a (semi-)orthogonal matrix (Saxe et al., ICLR 2014); dimensions after the first are flattened."""
+    if tensor.dim() < 2:
+        raise ValueError("Only tensors with 2 or more dimensions are supported")
+    if tensor.numel() == 0:
+        return tensor
+    rows = tensor.size(0)
+    columns = tensor.numel() // rows
+    long, short = max(rows, columns), min(rows, columns)
+    # Gram and Schmidt's process on normal draws, each vector cleaned twice, gives Haar's distribution.
+    with taeda.no_grad():
+        basis = taeda.randn(short, long, dtype=taeda.float64, generator=generator)
+        for k in range(short):
+            row = basis[k]
+            for _ in range(2):
+                row.sub_(basis[:k].mT @ (basis[:k] @ row))
+            row.div_(row.norm())
+        return tensor.copy_((basis if rows <= columns else basis.mT).reshape(tensor.shape).mul(gain))

@@ -85,14 +85,14 @@ class Module(StateDict):
             if name in parameters:
                 if value is not None:
                     raise TypeError(
-                        f"cannot assign '{taeda_typename(value)}' as parameter '{name}' (nn.Parameter or None expected)"
+                        f"cannot assign '{taeda_typename(value)}' as parameter '{name}' (taeda.nn.Parameter or None expected)"
                     )
                 parameters[name] = None
                 return
             if name in stores["_modules"]:
                 if value is not None:
                     raise TypeError(
-                        f"cannot assign '{taeda_typename(value)}' as child module '{name}' (nn.Module or None expected)"
+                        f"cannot assign '{taeda_typename(value)}' as child module '{name}' (taeda.nn.Module or None expected)"
                     )
                 stores["_modules"][name] = None
                 return
@@ -103,7 +103,8 @@ class Module(StateDict):
             if name in stores["_buffers"]:
                 if value is not None and not isinstance(value, Tensor):
                     raise TypeError(
-                        f"cannot assign '{taeda_typename(value)}' as buffer '{name}' (Tensor or None expected)"
+                        f"cannot assign '{taeda_typename(value)}' as buffer '{name}' "
+                        "(taeda.nn.Buffer, taeda.Tensor or None expected)"
                     )
                 stores["_buffers"][name] = value
                 return
@@ -153,7 +154,7 @@ class Module(StateDict):
             raise KeyError(f"attribute '{name}' already exists")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
-                f"cannot assign '{taeda_typename(tensor)}' object to buffer '{name}' (Tensor or None required)"
+                f"cannot assign '{taeda_typename(tensor)}' object to buffer '{name}' (taeda Tensor or None required)"
             )
         self._buffers[name] = tensor
         if persistent:
@@ -167,7 +168,7 @@ class Module(StateDict):
             raise KeyError(f"attribute '{name}' already exists")
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
-                f"cannot assign '{taeda_typename(param)}' object to parameter '{name}' (nn.Parameter or None required)"
+                f"cannot assign '{taeda_typename(param)}' object to parameter '{name}' (taeda.nn.Parameter or None required)"
             )
         if param is not None and param.grad_fn is not None:
             raise ValueError(
@@ -199,16 +200,21 @@ class Module(StateDict):
 
     def get_parameter(self, target: str) -> Parameter:
         path, _, name = target.rpartition(".")
-        found = getattr(self.get_submodule(path), name, None)
+        module = self.get_submodule(path)
+        if not hasattr(module, name):
+            raise AttributeError(f"{module._get_name()} has no attribute `{name}`")
+        found = getattr(module, name)
         if not isinstance(found, Parameter):
-            raise AttributeError(f"`{target}` is not an nn.Parameter")
+            raise AttributeError(f"`{name}` is not an nn.Parameter")
         return found
 
     def get_buffer(self, target: str) -> Tensor:
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
+        if not hasattr(module, name):
+            raise AttributeError(f"{module._get_name()} has no attribute `{name}`")
         if name not in module._buffers:
-            raise AttributeError(f"`{target}` is not a buffer")
+            raise AttributeError(f"`{name}` is not a buffer")
         return module._buffers[name]  # type: ignore[return-value]
 
     # -- calling -----------------------------------------------------------------------------------------------------

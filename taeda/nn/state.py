@@ -139,12 +139,13 @@ class StateDict:
             source = state_dict[key]
             if not isinstance(source, Tensor):
                 error_msgs.append(
-                    f'While copying the parameter named "{key}", expected taeda.Tensor from checkpoint but received {type(source)}'
+                    f'While copying the parameter named "{key}", expected taeda.Tensor or Tensor-like object '
+                    f"from checkpoint but received {type(source)}"
                 )
             elif tuple(source.shape) != tuple(target.shape):
                 error_msgs.append(
-                    f"size mismatch for {key}: copying a param with shape {tuple(source.shape)} from checkpoint, the shape in "
-                    f"current model is {tuple(target.shape)}."
+                    f"size mismatch for {key}: copying a param with shape {source.shape} from checkpoint, the shape in "
+                    f"current model is {target.shape}."
                 )
             elif assign:
                 if isinstance(target, Parameter):

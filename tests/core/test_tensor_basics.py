@@ -530,7 +530,17 @@ def test_dlpack_capsules_free_their_memory():
 def test_pickle_of_a_view():
     t = arange(3, 4)[:, 1]
     back = pickle.loads(pickle.dumps(t))
-    assert back.tolist() == t.tolist() and back.is_contiguous()
+    assert back.tolist() == t.tolist() and (back.stride(), back.storage_offset()) == ((4,), 1)
+    whole = arange(3, 4)
+    a, b = pickle.loads(pickle.dumps((whole, whole[1:])))
+    a[1, 0] = 50.0
+    assert b.tolist()[0][0] == 50.0
+
+
+@pytest.mark.parametrize("place", [((100,), (1,), 0), ((1,), (1,), -5), ((1,), (1,), 2), ((2, 2**62), (2**61, 1), 0)])
+def test_damaged_pickles_are_refused(place):
+    with pytest.raises(RuntimeError):
+        _core._rebuild_view(_core.Tensor, _core.empty([8], _core.uint8), _core.float32, *place, False)
 
 
 # ---- random state ----

@@ -51,7 +51,7 @@ def test_load_state_dict_lists_every_fault():
     text = str(error.value)
     assert 'Missing key(s) in state_dict: "first.bias"' in text
     assert 'Unexpected key(s) in state_dict: "extra"' in text
-    assert "size mismatch for first.weight: copying a param with shape (9, 9)" in text
+    assert "size mismatch for first.weight: copying a param with shape taeda.Size([9, 9])" in text
     del state["first.weight"]
     keys = net.load_state_dict(state, strict=False)
     assert keys.missing_keys == ["first.weight", "first.bias"]

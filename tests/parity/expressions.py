@@ -22,7 +22,7 @@ class World:
         self.names = {
             "m": lib, "F": lib.nn.functional, "nn": lib.nn, "np": np, "inf": float("inf"), "nan": float("nan"),
             "f": self.floats, "d": self.doubles, "i": self.ints, "b": self.bools, "t": self.tensor, "leaf": self.leaf,
-            "put": put, "then": then, "ranked": self.ranked,
+            "put": put, "then": then, "ranked": self.ranked, "mod": self.module,
         }  # fmt: skip
         for name in ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"):
             self.names[name + "_"] = getattr(lib, name)
@@ -52,6 +52,21 @@ class World:
 
     def bools(self, *shape):
         return self.lib.tensor(self.random.random(shape) < 0.5)
+
+    def module(self, name, *args, **kwargs):
+        """A module of `nn` with made-up parameters; its text and state-dict keys are part of the result."""
+        module = getattr(self.lib.nn, name)(*args, **kwargs)
+        for p in module.parameters():
+            with self.lib.no_grad():
+                p.copy_(self.lib.tensor(self.random.standard_normal(tuple(p.shape)) * 0.3).to(p.dtype))
+            self.leaves.append(p)
+
+        def call(*args, train=True, **kwargs):
+            result = module.train(train)(*args, **kwargs)
+            return result, repr(module), list(module.state_dict())
+
+        call.module = module
+        return call
 
     def ranked(self, *shape):
         """Every place's own number."""
