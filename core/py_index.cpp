@@ -224,6 +224,8 @@ Owned value_tensor(PyObject *value, PyObject *target_object) {
       return Owned(PyObject_CallMethod(target_object, "new_full", "(()O)", value));
     return Owned(wrap(scalar_tensor(s, target.dtype)));
   }
+  if (value == Py_None)
+    throw TypeFault(format("can't assign a NoneType to a tensor of dtype %s", info(target.dtype).name));
   Owned result = is_tensor(value) ? Owned::borrow(value) : Owned(wrap(tensor_from(value, &target.dtype)));
   while (tensor_of(result).ndim() > target.ndim() &&
          tensor_of(result).sizes[0] == 1) // leading sizes of one may be left over

@@ -89,7 +89,7 @@ def grad(
         )
     roots, wanted = _tensors(outputs), _tensors(inputs)
     if not wanted:
-        raise ValueError("grad requires non-empty inputs.")
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     gradients = _gradients(grad_outputs, len(roots))
     keep = bool(create_graph if retain_graph is None else retain_graph)
     if is_grads_batched:

@@ -495,6 +495,13 @@ structured(
     oracle="lambda x: x",
     doc="A copy.",
 )
+
+
+def _copy_gradient(g, src_shape, src_dtype, wanted):
+    gone = F.expand(F.zeros((), dtype=g.dtype), g.shape) if wanted[0] else None  # what was there no longer counts
+    return gone, F.cast(F.sum_to_size(g, src_shape), src_dtype) if wanted[1] else None
+
+
 structured(
     "copy_",
     "copy",
@@ -502,7 +509,7 @@ structured(
     form="copy_",
     function=False,
     role="copy_",
-    grad=lambda g, src_shape, src_dtype: (None, F.cast(F.sum_to_size(g, src_shape), src_dtype)),
+    grad=_copy_gradient,
     doc="Writes src, broadcast and cast, into the tensor.",
 )
 structured(
