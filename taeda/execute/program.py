@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -15,6 +16,15 @@ from .resolve import load_cached, resolve, target_name
 #: td_kernel addresses of every kernel this process has, by symbol.
 _kernels: dict[str, int] = {}
 _lock = threading.RLock()
+
+
+def _new_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # whoever held the lock is not in the child
+    os.register_at_fork(after_in_child=_new_lock)
 
 
 @dataclass

@@ -14,6 +14,15 @@ _addresses: dict[str, int] = {}
 _lock = threading.RLock()
 
 
+def _new_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # whoever held the lock is not in the child
+    os.register_at_fork(after_in_child=_new_lock)
+
+
 @functools.cache
 def _cache() -> ObjectCache:
     return ObjectCache(default_directory())

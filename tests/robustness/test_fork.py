@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
+import threading
 
 import pytest
 
@@ -37,9 +40,11 @@ def make():
 
 
 def in_child(work) -> int:
-    """Runs work() in a forked child; its exit code."""
+    """Runs work() in a forked child; its process id."""
     pid = os.fork()
     if pid == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(60)  # a child that hangs is a failure, not a leftover
         try:
             os._exit(0 if work() else 1)
         finally:
@@ -85,3 +90,58 @@ def test_grandchildren():
         return ends_well(in_child(lambda: step(*batch).item() > 0))
 
     assert ends_well(in_child(work))
+
+
+def test_multiprocessing():
+    """Workers of a data loader: several at once, each with ops and a compiled program of its own, results through pipes."""
+    compiled = taeda.compile(lambda x: (x.softmax(1) @ x.t()).sum(1))
+    batches = [taeda.full((300, 64), 0.25 * i).cos() for i in range(8)]
+    expected = [compiled(batch).tolist() for batch in batches]
+
+    context = multiprocessing.get_context("fork")
+    indices, results = context.SimpleQueue(), context.SimpleQueue()
+
+    def work(threads):
+        taeda.set_num_threads(threads)
+        while (i := indices.get()) is not None:
+            eager = (batches[i].softmax(1) @ batches[i].t()).sum(1)
+            results.put((i, compiled(batches[i]).tolist(), eager.tolist()))
+
+    workers = [context.Process(target=work, args=(threads,), daemon=True) for threads in (1, 2, 2, 1)]
+    for worker in workers:
+        worker.start()
+    for i in range(len(batches)):
+        indices.put(i)
+    got = [results.get() for _ in batches]
+    for _ in workers:
+        indices.put(None)
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    assert sorted(got) == [(i, values, values) for i, values in enumerate(expected)]
+
+
+def test_fork_while_another_thread_computes_and_compiles():
+    step, batch = make()
+    expected = step(*batch).item()
+    stop = threading.Event()
+
+    def busy():
+        n = os.getpid()  # constants that no cache holds
+        while not stop.is_set():
+            n += 1
+            taeda.compile(lambda x, k=n + 0.1234: (x * k).exp().sum(1))(batch[0])
+
+    def work():
+        fresh, again = make()
+        constant = os.getpid() + 0.4321
+        assert taeda.compile(lambda x: x * constant)(again[0]).equal(again[0] * constant)
+        return fresh(*again).item() == expected
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    try:
+        assert all([ends_well(pid) for pid in [in_child(work) for _ in range(4)]] == [True] * 4 for _ in range(3))
+    finally:
+        stop.set()
+        thread.join()
