@@ -45,12 +45,12 @@ def _numeric(scalar, leaf):
 
 def check(fn, args, kwargs, second=True, what="", rtol=2e-5, atol=2e-6):
     """Compares the tape's gradient with differences of fn, and the gradient's gradient with differences of the
-    gradient.
+    gradient. False: there is no tensor to differentiate by.
     """
     random = numpy.random.default_rng(0)
     leaves = [x.requires_grad_() for x in _leaves((*args, *kwargs.values()))]
     if not leaves:
-        return
+        return False
     outputs = _outputs(fn(*args, **kwargs))
     if not any(o.requires_grad for o in outputs):
         raise AssertionError(f"{what}: no output requires a gradient")
@@ -75,11 +75,11 @@ def check(fn, args, kwargs, second=True, what="", rtol=2e-5, atol=2e-6):
         )
         numpy.testing.assert_allclose(actual, expected, rtol, atol, err_msg=f"{what}: gradient {k}")
     if not second:
-        return
+        return True
     first = gradients(True)
     connected = [g for g in first if g.requires_grad]
     if not connected:
-        return
+        return True
     scales = [taeda.from_numpy(random.standard_normal(tuple(g.shape))) for g in first]
 
     def slope():
@@ -91,3 +91,4 @@ def check(fn, args, kwargs, second=True, what="", rtol=2e-5, atol=2e-6):
         expected = _numeric(slope, leaf)
         actual = numpy.zeros(expected.shape) if g is None else g.detach().numpy()
         numpy.testing.assert_allclose(actual, expected, 10 * rtol, 10 * atol, err_msg=f"{what}: second gradient {k}")
+    return True
