@@ -327,12 +327,12 @@ def test_init_values(program):
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
-def data(m):
-    return m.utils.data if m is torch else m.data
+def test_data_is_where_pytorch_has_it():
+    assert taeda.utils.data.DataLoader is taeda.data.DataLoader
 
 
 def rows(m, n=10):
-    return data(m).TensorDataset(m.arange(float(n * 2)).reshape(n, 2), m.arange(n))
+    return m.utils.data.TensorDataset(m.arange(float(n * 2)).reshape(n, 2), m.arange(n))
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,7 @@ def rows(m, n=10):
     ],
 )  # fmt: skip
 def test_data(program):
-    both(lambda m: program(m, data(m)), texts=False)
+    both(lambda m: program(m, m.utils.data), texts=False)
 
 
 def test_shuffling_is_reproducible():
