@@ -59,6 +59,11 @@ class Layouts:
             )
         return source, real, dense
 
+    def dense(self, source: int) -> bool:
+        """Whether the elements of a graph input fill a block of memory. Takes no guard."""
+        real, _, order = self._inputs[source]
+        return real.is_contiguous() or dense_strides(real, order)
+
     # -- what Python asks ------------------------------------------------------------------------------------------
     def stride(self, v: Variable) -> tuple:
         found = self._input(v, "stride")

@@ -27,6 +27,8 @@ def view_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     if form in ("reshape", "view"):
         wanted = G.infer_sizes(op.name, sizes("shape"), g.numel(), env)
         found = G.reshape(g, wanted, env)
+        if v.cell.source is not None and not tr.layouts.dense(v.cell.source):
+            v.cell.reshaped = True
         if found is None:
             if form == "view":
                 raise RuntimeError(

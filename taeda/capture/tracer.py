@@ -37,12 +37,14 @@ def active() -> Tracer | None:
 
 class Cell:
     """A piece of memory: its value now, and how often it got a new one. `version` is what the tape compares: it is
-    counted after the tape has noted what a writing operator saves. `source`: the graph input it came from, or None."""
+    counted after the tape has noted what a writing operator saves. `source`: the graph input it came from, or None.
+    `reshaped`: a reshape of it was taken that eager code might have made as a copy."""
 
-    __slots__ = ("source", "value", "version", "writes")
+    __slots__ = ("reshaped", "source", "value", "version", "writes")
 
     def __init__(self, value: Value, source: int | None = None):
         self.value, self.writes, self.version, self.source = value, 0, 0, source
+        self.reshaped = False
 
 
 class Variable:
@@ -110,6 +112,11 @@ class Tracer:
 
     def write(self, v: Variable, value: Value) -> None:
         """Replaces the tensor's elements; every other view of its memory sees it."""
+        if v.cell.reshaped:
+            raise CaptureError(
+                f"{user_location().text()}: this writes into a tensor whose elements do not fill a block of memory and that "
+                "was reshaped before: whether the reshape shares its memory depends on the call. Call contiguous() first."
+            )
         base = v.cell.value
         t = base.type
         assert isinstance(t, TensorType) and isinstance(value.type, TensorType)

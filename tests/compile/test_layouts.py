@@ -131,3 +131,18 @@ def test_saved_programs_keep_their_guards(tmp_path):
     assert td.equal(loaded(x), by_stride(x))
     with pytest.raises(RuntimeError, match="memory layout of input 0"):
         loaded(x.t())
+
+
+def test_writes_around_a_reshape_that_may_copy():
+    def f(x):
+        y = x.reshape(-1)
+        y += 1
+        return x * 1
+
+    compiled = td.compile(f)
+    for x in (td.zeros(2, 3), td.zeros(3, 2).t()):  # eager code: a view, a copy
+        a, b = x.clone(), x.clone()
+        assert td.equal(compiled(a), f(b)) and td.equal(a, b)
+    with pytest.raises(CaptureError, match=r"contiguous\(\) first"):
+        compiled(td.zeros(2, 6)[:, ::2])
+    assert td.compile(lambda x: x.reshape(-1) + 1)(td.zeros(2, 6)[:, ::2]).tolist() == [1.0] * 6
