@@ -23,21 +23,15 @@ Library open_prebuilt() {
   Library lib;
   Dl_info here;
   if (!dladdr(reinterpret_cast<void *>(&open_prebuilt), &here) || !here.dli_fname) return lib;
+  std::string level = cpu_level();
+  const char *target = getenv("TAEDA_TARGET"); // tests choose a lower level than the machine's
+  if (target && *target) {
+    if (level < target) return lib; // not this machine's: "aarch64" < "x86-64-v2" < ...
+    level = target;
+  }
+  if (level != "x86-64-v3" && level != "x86-64-v4") return lib;
   std::string path = here.dli_fname;
-  path = path.substr(0, path.rfind('/') + 1);
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-            __builtin_cpu_supports("avx512vl");
-  bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-  if (!v3) return lib;
-  path += v4 ? "_kernels_v4.so" : "_kernels_v3.so";
-#else
-  return lib;
-#endif
-  const char *target = getenv("TAEDA_TARGET"); // tests choose another level than the machine's
-  if (target && *target) return lib;
+  path = path.substr(0, path.rfind('/') + 1) + "_kernels_" + level.substr(level.size() - 2) + ".so";
   void *handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) return lib;
   auto *entries = static_cast<const Prebuilt *>(dlsym(handle, "td_prebuilt_kernels"));
@@ -59,6 +53,19 @@ const void *find_prebuilt(const char *key) {
 }
 
 } // namespace
+
+const char *cpu_level() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("x86-64-v4")   ? "x86-64-v4"
+         : __builtin_cpu_supports("x86-64-v3") ? "x86-64-v3"
+                                               : "x86-64-v2";
+#elif defined(__aarch64__)
+  return "aarch64";
+#else
+  return "generic";
+#endif
+}
 
 const void *resolve_kernel(const std::string &key) {
   if (const void *found = find_prebuilt(key.c_str())) return found;

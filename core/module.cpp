@@ -3,6 +3,7 @@
 #include <map>
 
 #include "autograd.h"
+#include "op.h"
 #include "py_common.h"
 
 namespace taeda {
@@ -66,23 +67,6 @@ void require_grad(const TensorRef &t) {
 }
 
 namespace {
-
-// The highest x86-64 level (or the architecture) this processor and system support.
-const char *cpu_level() {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_cpu_init();
-  bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-            __builtin_cpu_supports("fma") && __builtin_cpu_supports("popcnt");
-  bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-            __builtin_cpu_supports("avx512vl");
-  return v4 ? "x86-64-v4" : v3 ? "x86-64-v3" : "x86-64-v2";
-#elif defined(__aarch64__)
-  return "aarch64";
-#else
-  return "generic";
-#endif
-}
 
 void translate(const std::exception_ptr &p,
                void *) { // for functions bound by nanobind; raw slots call raise_current_exception

@@ -79,6 +79,8 @@ public:
 private:
   std::vector<std::pair<uint64_t, const td_kernel *>> entries_;
 };
+// The highest x86-64 level (or the architecture) that this processor and system support.
+const char *cpu_level();
 // key: "map/<op>/<in dtypes>/<out dtypes>", ...: docs/architecture.md. Throws if none can be made.
 const void *resolve_kernel(const std::string &key);
 const td_gemm_kernels *resolve_gemm(DType d);

@@ -1,9 +1,10 @@
-"""Compiles the kernels that ship in the wheel: one object file, and a C source with the sorted table of keys.
+"""Compiles the kernels that ship in the wheel: object files, and a C source with the sorted table of keys.
 
-    python taeda/codegen/prebuild.py --target x86-64-v4 --keys keys.txt --out build/kernels
+    python taeda/codegen/prebuild.py --target x86-64-v4 --keys keys.txt --out build/kernels --parts 2 --part 0
 
 Run as a file it needs only the Python sources and llvmlite, not the built core. `keys.txt` has one key a line; `#`
-starts a comment. Lines with the key of a kernel that cannot be generated are errors.
+starts a comment. Lines with the key of a kernel that cannot be generated are errors. Part k of n compiles every n-th
+kernel to kernels_k.o, so that a build can use several processors; part 0 also writes kernels.c.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from taeda.codegen.compile import compile_ir, emit_kernel
 from taeda.codegen.gemm import emit_gemm
 from taeda.codegen.keys import kernel_spec
 from taeda.codegen.llvm import Module
+from taeda.codegen.spec import canonical_text
 from taeda.codegen.target import TARGETS, Target, named
 
 _TABLE = """\
@@ -44,35 +46,56 @@ def read_keys(text: str) -> list[str]:
     return sorted(keys - {""}, key=str.encode)
 
 
-def prebuild(keys: list[str], target: Target) -> tuple[bytes, str]:
-    """Object bytes and the C table of `keys` (sorted)."""
-    module = Module(target)
-    symbols = []
+def symbols_of(keys: list[str]) -> dict[str, tuple[str, str]]:
+    """key: (symbol, the key it is generated from). Keys of one and the same computation share a kernel."""
+    made: dict[str, tuple[str, str]] = {}
+    found = {}
     for number, key in enumerate(keys):
-        if key.startswith("gemm/"):
-            symbols.append(emit_gemm(module, key.partition("/")[2]))
+        form, _, code = key.partition("/")
+        if form == "gemm":
+            found[key] = f"gemm_{code}", key
         else:
-            emit_kernel(module, f"td_pre{number}", kernel_spec(key))
-            symbols.append(f"td_pre{number}_kernel")
-    table = _TABLE.format(
+            found[key] = made.setdefault(canonical_text(kernel_spec(key)), (f"td_pre{number}_kernel", key))
+    return found
+
+
+def table(symbols: dict[str, tuple[str, str]], target: Target) -> str:
+    """C source of the table of keys."""
+    unique = sorted({symbol for symbol, _ in symbols.values()})
+    return _TABLE.format(
         target=target.name,
-        declarations="\n".join(f"extern const char {s};" for s in symbols),
-        rows="\n".join(f'  {{"{key}", &{s}}},' for key, s in zip(keys, symbols)),
-        count=len(keys),
+        declarations="\n".join(f"extern const char {s};" for s in unique),
+        rows="\n".join(f'  {{"{key}", &{symbol}}},' for key, (symbol, _) in symbols.items()),
+        count=len(symbols),
     )
-    return compile_ir(module.text(), target), table
+
+
+def compiled(symbols: dict[str, tuple[str, str]], target: Target, part: int, parts: int) -> bytes:
+    """Object bytes of every `parts`-th kernel, from kernel `part` on."""
+    module = Module(target)
+    for symbol, key in sorted(set(symbols.values()))[part::parts]:
+        if key.startswith("gemm/"):
+            emit_gemm(module, key.partition("/")[2])
+        else:
+            emit_kernel(module, symbol.removesuffix("_kernel"), kernel_spec(key))
+    return compile_ir(module.text(), target)
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Compile the kernels that ship in the wheel.")
     parser.add_argument("--target", required=True, choices=sorted(TARGETS))
     parser.add_argument("--keys", required=True, type=pathlib.Path, help="file with one kernel key a line")
-    parser.add_argument("--out", required=True, type=pathlib.Path, help="directory for kernels.o and kernels.c")
+    parser.add_argument("--out", required=True, type=pathlib.Path, help="directory for kernels_<part>.o and kernels.c")
+    parser.add_argument("--part", type=int, default=0, help="which part to compile")
+    parser.add_argument("--parts", type=int, default=1, help="number of parts")
     options = parser.parse_args(argv)
-    data, table = prebuild(read_keys(options.keys.read_text()), named(options.target))
+    if not 0 <= options.part < options.parts:
+        parser.error(f"--part must lie in 0 ... {options.parts - 1} (--parts - 1), got {options.part}")
+    target, symbols = named(options.target), symbols_of(read_keys(options.keys.read_text()))
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "kernels.o").write_bytes(data)
-    (options.out / "kernels.c").write_text(table)
+    (options.out / f"kernels_{options.part}.o").write_bytes(compiled(symbols, target, options.part, options.parts))
+    if options.part == 0:
+        (options.out / "kernels.c").write_text(table(symbols, target))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
-from harness import HOST_LEVELS, ROOT
+from harness import HOST_LEVELS
 
 from taeda.codegen.compile import compile_kernels
 from taeda.codegen.keys import kernel_spec, parse
@@ -105,35 +102,3 @@ def test_unknown_target_and_keys():
             parse(key)
     with pytest.raises(KeyError, match="no_such_op"):
         kernel_spec("map/no_such_op/f32/f32")
-
-
-def test_prebuilt_library(tmp_path):
-    """The build step as CMake runs it: keys to an object and a C table that link to a library."""
-    keys = [
-        "rows/sum/f32/f32",
-        "map/add/f32,f32/f32",
-        "cols/sum/f32/f32/next",
-        "map/add/bf16,bf16/bf16",
-        "map/exp/f32/f32",
-    ]
-    (tmp_path / "keys.txt").write_text("# common\n" + "\n".join([*keys, keys[0]]) + "  # twice\n\n")
-    command = [
-        sys.executable,
-        str(ROOT / "taeda/codegen/prebuild.py"),
-        "--target",
-        HOST_LEVELS[-1],
-        "--keys",
-        str(tmp_path / "keys.txt"),
-    ]
-    subprocess.run([*command, "--out", str(tmp_path)], check=True, env={"PATH": "/usr/bin:/bin"})
-    parts = [str(tmp_path / "kernels.c"), str(tmp_path / "kernels.o"), "-o", str(tmp_path / "k.so"), "-lm"]
-    subprocess.run(["gcc", "-shared", "-fPIC", "-Wall", "-Werror", f"-I{ROOT}/runtime/include", *parts], check=True)
-    import ctypes
-
-    library = ctypes.CDLL(str(tmp_path / "k.so"))
-    count = ctypes.c_size_t.in_dll(library, "td_prebuilt_count").value
-    table = (ctypes.c_void_p * (2 * count)).in_dll(library, "td_prebuilt_kernels")
-    found = [ctypes.string_at(table[2 * k]).decode() for k in range(count)]
-    assert found == sorted(keys)
-    fn, _, finish = (ctypes.c_void_p * 3).from_address(table[1])
-    assert fn and finish and found[0].startswith("cols/")
