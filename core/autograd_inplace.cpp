@@ -293,6 +293,8 @@ void attach_inplace(Op &op, Args &args, Results &) {
 
 void become_view(Tensor &t, Tensor &v) {
   if (&t == &v) return;
+  if (v.traced && !t.traced)
+    throw RuntimeFault("the shape of a tensor from outside cannot be changed in place while a program is captured");
   check_leaf(t);
   t.sizes = v.sizes;
   t.strides = v.strides;

@@ -59,6 +59,10 @@ class Layouts:
             )
         return source, real, dense
 
+    def is_whole(self, source: int, v: Variable) -> bool:
+        """Whether `v` is all of a graph input, as it was given."""
+        return v.geometry == self._inputs[source][1]
+
     def dense(self, source: int) -> bool:
         """Whether the elements of a graph input fill a block of memory. Takes no guard."""
         real, _, order = self._inputs[source]

@@ -179,6 +179,9 @@ def _common_dtype(tr: Tracer, op: OpDef, letters: str, operands: list[Any]) -> s
 def map_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     operands = list(named.values())[: len(op.in_types)]
     common = _common_dtype(tr, op, op.in_types, operands)
+    at = (op.traits or {}).get("divisor")
+    if at is not None and common and category(common) < 2 and type(operands[at]) is int and operands[at] == 0:
+        raise RuntimeError(f"{op.name}(): ZeroDivisionError: the divisor has a zero")
     values, codes, shapes = [], [], []
     for letter, x in zip(op.in_types, operands):
         code = {"T": common, "R": common, "b": "b1", "i": "i64", "p": COMPUTE_OF.get(common or "f32", "f32")}.get(

@@ -169,6 +169,7 @@ class Session:
                 args, kwargs = pytree.unflatten(self.tree, traced)
                 self._watch_leaves(traced)
                 result = self.fn(*args, **kwargs)
+                self._check_arguments()
                 captured = self._results(result)
                 stores = self._stores()
                 wanted = self._backward(captured) if joint else None
@@ -314,6 +315,16 @@ class Session:
             if g is not None:
                 gradients.append(tr.read(tr.variable(g)))
         return cut, values, gradients, Backward(tr.graph, asked, places, [], [])
+
+    def _check_arguments(self) -> None:
+        """A program cannot give the caller's tensor another shape, as `x.t_()` does."""
+        arguments = [k for k, source in enumerate(self.sources) if source.kind == "argument"]
+        for index, t in zip(arguments, self.traced_arguments):
+            if not self.tracer.layouts.is_whole(index, self.tracer.variable(t)):
+                raise CaptureError(
+                    f"the function changes the shape of argument {self.sources[index].index} in place; use the form "
+                    "without the underscore"
+                )
 
     def _finish(self, captured: Captured, wanted: Any) -> Captured:
         """Closes the graph: returned values, then the inputs that are written; then cuts off the backward program."""

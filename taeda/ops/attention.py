@@ -7,7 +7,7 @@ import math
 from .expr import reduce
 from .namespace import F
 from .scalar import exp, select
-from .table import composite, integral, pointwise, rows_op
+from .table import composite, rows_op
 
 
 # Scores to weights in one kernel. A row with nothing to attend to gives zeros.
@@ -114,35 +114,23 @@ def scaled_dot_product_attention(
     return F.matmul(weights, value)
 
 
-# Reading by class or token number: a negative one is an error, where Python's indexing would count from the end.
-pointwise(
-    "_no_wrap",
-    lambda i: select(i < 0, i - 1_000_000_000, i) if i.dtype != "u8" else i,
-    accepts=integral,
-    grad=False,
-    method=False,
-    function=False,
-)
-
-
 def _rows_by_frequency_gradient(g, weight_shape, index):
-    rows = F.zeros(weight_shape, dtype=g.dtype)
-    flat = F.reshape(index, (-1,))
-    count = F.index_add(F.zeros(weight_shape[:1], dtype=g.dtype), 0, flat, F.ones(flat.shape, dtype=g.dtype))
-    return F.index_put(rows, [index], g / F.unsqueeze(F.index(count, [index]), -1), True), None
+    count = F.index_add(F.zeros(weight_shape[:1], dtype=g.dtype), 0, index, F.ones(index.shape, dtype=g.dtype))
+    g = g / F.unsqueeze(F.index_select(count, 0, index), -1)
+    return F.index_add(F.zeros(weight_shape, dtype=g.dtype), 0, index, g), None
 
 
 @composite(
     grad=_rows_by_frequency_gradient,
     params="Tensor weight, Tensor index",
     function=False,
-    samples=lambda t: [((t(5, 4), t.ints(2, 3, high=5)), {})],
+    samples=lambda t: [((t(5, 4), t.ints(6, high=5)), {})],
     opcheck=False,
     oracle="lambda w, i: w[i]",
 )
 def _rows_by_frequency(weight, index):
-    """weight[index], whose gradient is divided by how often each row was read."""
-    return F.index(weight, [index])
+    """Rows of weight, whose gradient is divided by how often each was read."""
+    return F.index_select(weight, 0, index)
 
 
 @composite(
@@ -175,8 +163,10 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
         count = weight.shape[0]
         if not -count <= padding_idx < count:
             raise AssertionError(f"Padding_idx must be within num_embeddings, got {padding_idx} for {count}")
-    index = F._no_wrap(input)
-    rows = F._rows_by_frequency(weight, index) if scale_grad_by_freq else F.index(weight, [index])
+    flat = input if input.dim() == 1 else F.reshape(input, (-1,))
+    rows = F._rows_by_frequency(weight, flat) if scale_grad_by_freq else F.index_select(weight, 0, flat)
+    if input.dim() != 1:
+        rows = F.reshape(rows, [*input.shape, weight.shape[1]])
     if padding_idx is not None and weight.requires_grad:
         return F._where(F.unsqueeze(F.eq(input, padding_idx % count), -1), rows.detach(), rows)
     return rows

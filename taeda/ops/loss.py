@@ -199,15 +199,12 @@ def binary_cross_entropy_with_logits(
 
 
 # -- class targets -----------------------------------------------------------------------------------------------------
-# Ignored targets become class 0 (and get no weight); a negative one is moved below -classes, so that no index wraps it
-# to a class.
+# Ignored targets become class 0 (and get no weight).
 pointwise(
     "_class_index",
-    lambda t, ignore, classes: (
-        select(t.eq(ignore), 0, select(t < 0, t - classes, t)) if t.dtype != "u8" else select(t.eq(ignore), 0, t)
-    ),
-    types="Tpp->T",
-    params="Tensor target, Number ignore, Number classes",
+    lambda t, ignore: select(t.eq(ignore), 0, t),
+    types="Tp->T",
+    params="Tensor target, Number ignore",
     accepts=integral,
     method=False,
     function=False,
@@ -320,7 +317,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     _check_classes(input, target, "nll_loss")
     x = _class_last(input, "nll_loss")
     target = F.cast(target, F.int64)
-    safe = F._class_index(target, ignore_index, x.shape[-1])
+    safe = F._class_index(target, ignore_index)
     weights = None if weight is None else F.reshape(F.index_select(weight, 0, F.reshape(safe, (-1,))), safe.shape)
     loss = -_picked(x, safe)
     return _average(loss if weights is None else loss * weights, F.ne(target, ignore_index), weights, mode)
@@ -354,7 +351,7 @@ def cross_entropy(
     classes = x.shape[-1]
     if target.dtype is not F.int64:
         target = F.cast(target, F.int64)
-    safe = F._class_index(target, ignore_index, classes)
+    safe = F._class_index(target, ignore_index)
     if weight is None and label_smoothing == 0:
         return _fused_cross_entropy(x, target, safe, ignore_index, mode)
     keep = F.ne(target, ignore_index)

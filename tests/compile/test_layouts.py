@@ -146,3 +146,13 @@ def test_writes_around_a_reshape_that_may_copy():
     with pytest.raises(CaptureError, match=r"contiguous\(\) first"):
         compiled(td.zeros(2, 6)[:, ::2])
     assert td.compile(lambda x: x.reshape(-1) + 1)(td.zeros(2, 6)[:, ::2]).tolist() == [1.0] * 6
+
+
+def test_arguments_keep_their_shape():
+    with pytest.raises(CaptureError, match=r"changes the shape of argument 0 in place"):
+        td.compile(lambda x: x.t_() + 1)(td.ones(2, 3))
+    held = td.ones(2, 3)
+    with pytest.raises(RuntimeError, match="from outside"):
+        td.compile(lambda x: held.t_() @ x)(td.ones(2, 3))
+    assert held.shape == (2, 3)
+    assert td.compile(lambda x: (x * 2).t_().unsqueeze_(0))(td.ones(2, 3)).shape == (1, 3, 2)
