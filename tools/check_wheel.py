@@ -1,13 +1,15 @@
 """Checks an installed wheel from outside of the repository: python check_wheel.py EXAMPLES_FOLDER
 
 The first eager training steps of a perceptron and of the character GPT must find every kernel in the wheel, without the
-code generator; then compile() and export work too.
+code generator, and come to the same bits with each of its libraries; compile() must come to them too, and an export must
+work in a C program.
 """
 
 from __future__ import annotations
 
-import ctypes
+import hashlib
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -22,20 +24,41 @@ sys.path.insert(0, sys.argv[1])
 import taeda  # noqa: E402
 from taeda import nn  # noqa: E402
 
+PROGRAM = r"""
+#include "mlp.h"
+#include <stdio.h>
+static float x[64 * 784], expected[64 * 10];
+int main(void) {
+  FILE *file = fopen("data.bin", "rb");
+  if (!file || fread(x, 1, sizeof x, file) != sizeof x || fread(expected, 1, sizeof expected, file) != sizeof expected) return 1;
+  mlp_model *model = mlp_create(NULL);
+  td_tensor in = {.data = (char *)x, .dtype = TD_F32, .ndim = 2, .sizes = {64, 784}, .strides = {784 * 4, 4}}, out = {0};
+  if (!model || mlp_run(model, &in, &out)) return puts(mlp_error()), 2;
+  for (int k = 0; k < 640; ++k)
+    if (((float *)out.data)[k] != expected[k]) return 3;
+  mlp_free(&out);
+  mlp_destroy(model);
+  return 0;
+}
+"""
 
-def import_milliseconds() -> float:
-    """Median time that `import taeda` adds to an interpreter's start."""
 
-    def seconds(code: str) -> float:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True)
-        return time.perf_counter() - start
-
-    pairs = [(seconds("import taeda"), seconds("pass")) for _ in range(15)]
-    return 1e3 * statistics.median(a - b for a, b in pairs)
+def milliseconds(code: str) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return 1e3 * (time.perf_counter() - start)
 
 
-def train(model: nn.Module, loss_of, batch: tuple, compiled: bool) -> float:
+def import_times() -> tuple[float, float]:
+    """What `import taeda` adds to an interpreter's start (median of 20), and what -X importtime says."""
+    added = statistics.median(milliseconds("import taeda") - milliseconds("pass") for _ in range(20))
+    command = [sys.executable, "-X", "importtime", "-c", "import taeda"]
+    log = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    return added, int(log.strip().splitlines()[-1].split("|")[1]) / 1e3
+
+
+def train(model: nn.Module, loss_of, batch: tuple, compiled: bool = False) -> str:
+    """The bits of the parameters and of the loss after three steps."""
     optimizer = taeda.optim.AdamW(model.parameters(), lr=1e-3)
 
     def step(*batch):
@@ -46,38 +69,76 @@ def train(model: nn.Module, loss_of, batch: tuple, compiled: bool) -> float:
         return loss
 
     run = taeda.compile(step) if compiled else step
-    return [float(run(*batch)) for _ in range(3)][-1]
+    for _ in range(3):
+        loss = run(*batch)
+    digest = hashlib.sha256()
+    for t in (loss, *model.parameters()):
+        digest.update(t.detach().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def perceptron() -> nn.Module:
+    taeda.manual_seed(0)
+    return nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def digits() -> tuple:
+    taeda.manual_seed(1)
+    return taeda.randn(64, 784), taeda.randint(0, 10, (64,))
+
+
+def classify(m, x, y):
+    return nn.functional.cross_entropy(m(x), y)
+
+
+def eager() -> list[str]:
+    """Trains eagerly; every kernel must come from the wheel."""
+    from model import CharGPT
+
+    taeda.manual_seed(0)
+    ids, gpt = taeda.randint(0, 65, (4, 65)), CharGPT(65, 64)
+    bits = [
+        train(perceptron(), classify, digits()),
+        train(gpt, lambda m, x, y: m.loss(x, y), (ids[:, :-1], ids[:, 1:])),
+    ]
+    made = sorted(p.name for p in Path(CACHE.name).rglob("*.tdo"))
+    assert "llvmlite" not in sys.modules and not made, f"kernels were missing from the wheel: {made}"
+    return bits
+
+
+def check_export() -> None:
+    model, (x, _), folder = perceptron().eval(), digits(), Path(CACHE.name) / "export"
+    taeda.export.build(model, (x[:2],), folder, name="mlp")
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    assert compiler, "no C compiler"
+    (folder / "main.c").write_text(PROGRAM)
+    (folder / "data.bin").write_bytes(x.numpy().tobytes() + model(x).detach().numpy().tobytes())
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-Wl,-rpath,$ORIGIN"]
+    subprocess.run([compiler, *flags, "main.c", "-o", "main", "-L.", "-lmlp"], cwd=folder, check=True)
+    subprocess.run(["./main"], cwd=folder, check=True)
 
 
 def main() -> None:
-    from model import CharGPT
-
     package = Path(taeda.__file__).parent
-    assert (package / "_kernels_v3.so").exists() and (package / "_kernels_v4.so").exists(), "no prebuilt kernels"
+    assert "site-packages" in str(package), f"{package} is no installed wheel"
     assert (package / "py.typed").exists() and (package / "__init__.pyi").exists(), "no type stubs"
-
-    def perceptron() -> nn.Module:
-        taeda.manual_seed(0)
-        return nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
-
-    def classify(m, x, y):
-        return nn.functional.cross_entropy(m(x), y)
-
-    digits = taeda.randn(64, 784), taeda.randint(0, 10, (64,))
-    ids = taeda.randint(0, 65, (4, 65))
-    eager = train(perceptron(), classify, digits, False)
-    taeda.manual_seed(0)
-    gpt = CharGPT(65, 64)
-    train(gpt, lambda m, x, y: m.loss(x, y), (ids[:, :-1], ids[:, 1:]), False)
-    made = sorted(p.name for p in Path(CACHE.name).rglob("*.tdo"))
-    assert "llvmlite" not in sys.modules and not made, f"kernels were missing from the wheel: {made}"
-
-    assert train(perceptron(), classify, digits, True) == eager, "compiled and eager steps differ"
-
-    model = perceptron().eval()
-    built = taeda.export.build(model, (digits[0],), Path(CACHE.name) / "export", name="mlp")
-    ctypes.CDLL(str(built.library))
-    print(f"wheel works; import {import_milliseconds():.0f} ms")
+    bits = eager()
+    if "--bits" in sys.argv:
+        print(*bits)
+        return
+    best = taeda._core.cpu_level()
+    if best.startswith("x86-64"):
+        for level in ("x86-64-v3", "x86-64-v4"):
+            assert (package / f"_kernels_{level[-2:]}.so").exists(), f"no prebuilt kernels for {level}"
+            if level <= best:
+                command = [sys.executable, __file__, sys.argv[1], "--bits"]
+                environment = {**os.environ, "TAEDA_TARGET": level}
+                found = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+                assert found.split() == bits, f"{level} and {best} differ in their bits"
+    assert train(perceptron(), classify, digits(), compiled=True) == bits[0], "compiled and eager steps differ"
+    check_export()
+    added, total = import_times()
+    print(f"wheel works; import {added:.0f} ms (of which {total:.0f} ms in modules, by -X importtime)")
 
 
 if __name__ == "__main__":
