@@ -320,7 +320,10 @@ void bind_autograd(nb::module_ &m) {
       "become_view",
       [](nb::handle t, nb::handle v) {
         if (!is_tensor(t.ptr()) || !is_tensor(v.ptr())) throw TypeFault("become_view: takes two tensors");
-        become_view(*tensor_ptr(t.ptr()), *tensor_ptr(v.ptr()));
+        Tensor &tensor = *tensor_ptr(t.ptr()), &view = *tensor_ptr(v.ptr());
+        if (tensor.storage != view.storage || tensor.dtype != view.dtype)
+          throw RuntimeFault("become_view: the second tensor is no view of the first");
+        become_view(tensor, view);
         return nb::borrow(t);
       },
       nb::arg("tensor"), nb::arg("view"), "Gives a tensor the geometry and the history of a view of it; returns it.");

@@ -24,8 +24,15 @@ void require_no_grad(const Tensor &t, const char *what) {
 // ---- buffer protocol
 // ---------------------------------------------------------------------------------------------------
 struct Layout {
+  StorageRef storage; // the tensor itself may move to other memory meanwhile
   Py_ssize_t shape[TD_MAX_DIMS], strides[TD_MAX_DIMS];
 };
+
+// The memory of a tensor that others get the address of: it stays where it is.
+StorageRef pinned(const Tensor &t) {
+  t.storage->resizable = false;
+  return t.storage;
+}
 
 bool column_major(const Tensor &t) {
   int64_t expected = 1;
@@ -53,6 +60,7 @@ int getbuffer_slot(PyObject *self, Py_buffer *view, int flags) {
       throw PythonError{};
     }
     auto layout = std::make_unique<Layout>();
+    layout->storage = pinned(t);
     auto item = Py_ssize_t(itemsize(t.dtype));
     for (size_t i = 0; i < t.ndim(); ++i) {
       layout->shape[i] = t.sizes[i];
@@ -173,7 +181,7 @@ DType from_dlpack_dtype(dl::DataType t) {
 }
 
 struct Export { // what one capsule keeps alive
-  TensorRef tensor;
+  StorageRef storage;
   int64_t shape[TD_MAX_DIMS], strides[TD_MAX_DIMS];
   dl::Managed plain;
   dl::ManagedVersioned versioned;
@@ -225,7 +233,7 @@ PyObject *dlpack_method(PyObject *self, PyObject *args, PyObject *kwargs) {
       t = own;
     }
     auto e = std::make_unique<Export>();
-    e->tensor = t;
+    e->storage = pinned(*t);
     for (size_t i = 0; i < t->ndim(); ++i) {
       e->shape[i] = t->sizes[i];
       e->strides[i] = t->strides[i];
@@ -263,7 +271,9 @@ TensorRef adopt_dlpack(const dl::Tensor &d) {
   numel_of(t->sizes);
   t->strides = d.strides ? Dims(d.strides, size_t(d.ndim)) : contiguous_strides(t->sizes);
   for (int64_t s : t->strides)
-    if (s < 0) throw ValueFault("from_dlpack: arrays with negative strides are not supported; copy the array first");
+    if (s < 0 || s > kMaxStride)
+      throw ValueFault(format("from_dlpack: arrays with %s strides are not supported; copy the array first",
+                              s < 0 ? "negative" : "huge"));
   StorageRef s(new Storage);
   s->deleter = [](void *) {}; // not ours to free until the capsule is consumed
   s->data = static_cast<char *>(d.data) + (d.data ? d.byte_offset : 0);

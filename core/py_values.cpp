@@ -66,6 +66,7 @@ PyObject *format_method(PyObject *self, PyObject *spec) {
       Owned base(PyObject_GetAttrString((PyObject *)&PyBaseObject_Type, "__format__"));
       return Owned(PyObject_CallFunctionObjArgs(base.get(), self, spec, nullptr)).release();
     }
+    if (!PyUnicode_Check(spec)) throw TypeFault(format("format(): expected str, got %s", Py_TYPE(spec)->tp_name));
     Owned v(item_of(t));
     return PyObject_Format(v.get(), spec);
   });

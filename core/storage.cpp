@@ -67,18 +67,17 @@ int64_t numel_of(const Dims &sizes) {
           format("Trying to create tensor with negative dimension %lld: %s", (long long)s, shape_text(sizes).c_str()));
     zero |= s == 0;
   }
-  if (zero) return 0;
-  int64_t n = 1;
+  int64_t n = 1; // a zero hides no overflow: strides are products of the other sizes
   for (int64_t s : sizes)
-    if (__builtin_mul_overflow(n, s, &n))
+    if (s > 1 && __builtin_mul_overflow(n, s, &n))
       throw RuntimeFault("Storage size calculation overflowed with sizes=" + shape_text(sizes));
-  return n;
+  return zero ? 0 : n;
 }
 
 Dims contiguous_strides(const Dims &sizes) {
   Dims strides(sizes.size(), 1);
   for (size_t i = sizes.size(); i-- > 1;)
-    if (__builtin_mul_overflow(strides[i], sizes[i] > 1 ? sizes[i] : 1, &strides[i - 1]))
+    if (__builtin_mul_overflow(strides[i], sizes[i] > 1 ? sizes[i] : 1, &strides[i - 1]) || strides[i - 1] > kMaxStride)
       throw RuntimeFault("Stride calculation overflowed with sizes=" + shape_text(sizes));
   return strides;
 }
@@ -126,6 +125,9 @@ static void check_strides(const char *op, const Dims &sizes, const Dims &strides
     if (s < 0)
       throw RuntimeFault(format("%s: Negative strides are not supported at the moment, got strides: %s", op,
                                 shape_text(strides).c_str()));
+    else if (s > kMaxStride)
+      throw RuntimeFault(
+          format("%s: strides can be at most %lld, got %s", op, (long long)kMaxStride, shape_text(strides).c_str()));
 }
 
 TensorRef empty_strided(const Dims &sizes, const Dims &strides, DType dtype) {

@@ -121,7 +121,11 @@ private:
   int64_t small_[6] = {};
   int64_t *heap_ = nullptr;
 };
-int64_t numel_of(const Dims &sizes);        // checked product; throws on overflow or a negative size
+int64_t
+numel_of(const Dims &sizes); // checked product; throws on overflow (of the sizes but for zeros) or a negative size
+// Larger strides (of single elements, or of none) do not occur, so that byte strides and sums of strides never
+// overflow.
+constexpr int64_t kMaxStride = int64_t(1) << 52;
 Dims contiguous_strides(const Dims &sizes); // row-major; size-1 and 0 dims as PyTorch gives them
 std::string shape_text(const Dims &sizes);  // "[2, 3]"
 int64_t extent_of(const Dims &sizes,

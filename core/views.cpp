@@ -79,6 +79,12 @@ Geometry permute_geometry(const Tensor &t, const Dims &dims) {
   return g;
 }
 
+// a * b where that can be a stride; a product that cannot is one of a single element, or of none.
+static int64_t bounded_stride(int64_t a, int64_t b, int64_t otherwise) {
+  int64_t product;
+  return __builtin_mul_overflow(a, b, &product) || product > kMaxStride ? otherwise : product;
+}
+
 Geometry expand_geometry(const Tensor &t, const Dims &sizes) {
   if (sizes.size() < t.ndim())
     throw RuntimeFault(
@@ -93,7 +99,7 @@ Geometry expand_geometry(const Tensor &t, const Dims &sizes) {
         throw RuntimeFault(
             format("The expanded size of the tensor (%lld) isn't allowed in a leading, non-existing dimension %zu",
                    (long long)sizes[i], i));
-      if (sizes[i] == 1 && t.ndim() > 0) g.strides[i] = g.sizes[i + 1] * g.strides[i + 1];
+      if (sizes[i] == 1 && t.ndim() > 0) g.strides[i] = bounded_stride(g.sizes[i + 1], g.strides[i + 1], 1);
       continue;
     }
     int64_t old = t.sizes[i - lead], want = sizes[i] == -1 ? old : sizes[i];
@@ -107,6 +113,7 @@ Geometry expand_geometry(const Tensor &t, const Dims &sizes) {
                                 shape_text(t.sizes).c_str()));
     }
   }
+  numel_of(g.sizes);
   return g;
 }
 
@@ -132,8 +139,7 @@ Geometry slice_geometry(const Tensor &t, int64_t dim, int64_t start, int64_t end
   int64_t first = clamp(start), last = std::max(clamp(end), first);
   Geometry g{t.sizes, t.strides, t.offset + first * t.strides[d]};
   g.sizes[d] = (last - first) / step + ((last - first) % step != 0);
-  if (__builtin_mul_overflow(t.strides[d], step, &g.strides[d]))
-    g.strides[d] = t.strides[d]; // at most one element is left
+  g.strides[d] = bounded_stride(t.strides[d], step, t.strides[d]);
   return g;
 }
 
@@ -193,10 +199,11 @@ Geometry unfold_geometry(const Tensor &t, int64_t dim, int64_t size, int64_t ste
   Geometry g{t.sizes, t.strides, t.offset};
   if (t.ndim()) {
     g.sizes[d] = (have - size) / step + 1;
-    if (__builtin_mul_overflow(stride, step, &g.strides[d])) g.strides[d] = stride; // one window only
+    g.strides[d] = bounded_stride(stride, step, stride);
   }
   g.sizes.push_back(size);
   g.strides.push_back(stride);
+  numel_of(g.sizes);
   return g;
 }
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from .spec import SIZE, CodegenError, KernelSpec
 
+_NAMES = {"c64": "complex64", "c128": "complex128"}
+
 
 def parse(key: str) -> tuple[str, str, tuple[str, ...], tuple[str, ...], str]:
     """(form, op, input codes, output codes, stage) of a key."""
@@ -18,7 +20,7 @@ def parse(key: str) -> tuple[str, str, tuple[str, ...], tuple[str, ...], str]:
     outs = tuple(parts[3].split(","))
     for code in (*ins, *outs):
         if code not in SIZE:
-            raise CodegenError(f"kernel key: {key!r}: no kernels are generated for dtype {code!r}")
+            raise NotImplementedError(f"{parts[1]}: not implemented for dtype {_NAMES.get(code, code)}")
     stage = parts[4] if form == "cols" else "first"
     if stage not in ("first", "next"):
         raise CodegenError(f"kernel key: {key!r}: the stage must be first or next")

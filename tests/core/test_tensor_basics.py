@@ -518,6 +518,20 @@ def test_dlpack_errors():
     assert t.__dlpack_device__() == (1, 0)
 
 
+def test_exported_memory_outlives_what_the_tensor_does():
+    for export in (taeda.Tensor.numpy, numpy.from_dlpack, memoryview, taeda.from_dlpack):
+        x = taeda.arange(6)
+        seen = export(x)
+        x.data = taeda.zeros(6, dtype=taeda.int64)
+        taeda.arange(6, 12)  # would take the memory if it were free
+        assert seen.tolist() == [0, 1, 2, 3, 4, 5] and x.tolist() == [0] * 6
+        x = taeda.arange(6)
+        seen = export(x)
+        with pytest.raises(RuntimeError, match="not resizable"):
+            x.resize_(1000)
+        assert x.resize_(2).tolist() == [0, 1] and seen.tolist() == [0, 1, 2, 3, 4, 5]
+
+
 def test_dlpack_capsules_free_their_memory():
     before = _core.memory_stats()["in_use"]
     t = _core.empty([1 << 20])
