@@ -184,11 +184,6 @@ def _clone(self, *, memory_format=None):
     return F.clone(self)
 
 
-def _contiguous(self, memory_format=None):
-    """Row-major: the tensor itself where it is."""
-    return F.contiguous(self)
-
-
 # -- protocols ---------------------------------------------------------------------------------------------------------
 def _contains(self, value):
     if isinstance(value, (Tensor, bool, int, float, complex)):
@@ -243,7 +238,6 @@ def install() -> None:
         "cpu": _cpu,
         "cuda": _cuda,
         "clone": _clone,
-        "contiguous": _contiguous,
         "__contains__": _contains,
         "__reversed__": _reversed,
         "is_same_size": _is_same_size,

@@ -532,6 +532,7 @@ structured(
     form="contiguous",
     grad=lambda g: g,
     function=False,
+    front=lambda input, memory_format=None: F.contiguous(input),
     role="contiguous",
     samples=lambda t: [((t(3, 4).T,), {})],
     oracle="lambda x: x",
