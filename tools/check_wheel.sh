@@ -11,7 +11,7 @@ echo "wheel: $((size / 1000)) kB"
 [ "$size" -le 10000000 ] || { echo "more than 10 MB"; exit 1; }
 cd build/wheel-venv
 bin/python "$ROOT/tools/check_wheel.py" "$ROOT/examples/shakespeare"
-"$TOOLS" -m mypy --python-executable bin/python --cache-dir "$ROOT/build/mypy" --disallow-untyped-calls --config-file /dev/null \
+"$TOOLS" -m mypy --python-executable bin/python --cache-dir "$ROOT/build/mypy" --disallow-untyped-calls --warn-unused-ignores --config-file /dev/null \
   "$ROOT/tools/typed_program.py" 2>&1 | grep -v "No \[mypy\] section"
 bin/python "$ROOT/tools/typed_program.py"
 bin/python -m pip install -q --disable-pip-version-check "scipy>=1.11" # the operators' samples use it

@@ -11,6 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import stub_types as known
+
 _TYPES = {
     "Tensor": "Tensor",
     "Tensor?": "Tensor | None",
@@ -53,15 +55,17 @@ _NAMED = {
     "p": "Any",
     "eps": "_float | None",
 }
-_SEVERAL = {"sort", "topk", "kthvalue", "aminmax", "var_mean", "std_mean"}
+_SEVERAL = {"sort": "_Pair", "topk": "_Pair", "kthvalue": "_Pair", "aminmax": "_Ends"} | dict.fromkeys(
+    ("var_mean", "std_mean"), "tuple[Tensor, Tensor]"
+)
 _LISTS = {"split", "chunk", "unbind", "tensor_split", "meshgrid", "broadcast_tensors"}
-_ANYTHING = {"max", "min", "median", "unique", "nonzero", "where"}
+_ANYTHING = {"unique"}
 _VALUES = {"allclose": "_bool", "equal": "_bool", "broadcast_shapes": "Size"}
 _HEADER = '''"""{what} Made from the operator table by `python tools/make_stubs.py`: do not edit."""
 
 from builtins import bool as _bool, float as _float, int as _int
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, SupportsIndex, overload
 
 {imports}
 '''
@@ -70,7 +74,7 @@ from typing import Any
 def _result(op) -> str:
     name = op.name.strip("_")
     if name in _SEVERAL:
-        return "tuple[Tensor, Tensor]"
+        return _SEVERAL[name]
     if name in _LISTS:
         return "tuple[Tensor, ...]"
     return "Any" if name in _ANYTHING else _VALUES.get(name, "Tensor")
@@ -153,7 +157,19 @@ def _operators(table, aliases) -> tuple[list[str], list[str]]:
                 functions[name + "_"] = f"def {name}_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor: ..."
         if isinstance(op.method, str):
             methods[op.method] = f"def {op.method}({_signature(op, True)}) -> Tensor: ..."
-    return [functions[k] for k in sorted(functions)], [methods[k] for k in sorted(methods)]
+    for name, signatures in known.OVERLOADS.items():
+        functions[name] = [x.format(self="input: Tensor") for x in signatures]
+        methods[name] = [x.format(self="self") for x in signatures]
+    functions |= known.FUNCTIONS
+    methods |= {name: signatures for name, signatures in known.METHODS.items() if name in methods}
+    return _stub_lines(functions), _stub_lines(methods)
+
+
+def _stub_lines(found: dict[str, str | list[str]]) -> list[str]:
+    lines = []
+    for name, one in sorted(found.items()):
+        lines += [one] if isinstance(one, str) else known.overloads(name, one)
+    return lines
 
 
 _NUMBER_SLOTS = (
@@ -251,6 +267,8 @@ def _tensor_class(core, methods: list[str]) -> list[str]:
             continue
         if _described(member) == "property":
             lines.append(f"{name}: {_ATTRIBUTES.get(name, 'Any' if not name.startswith('is_') else '_bool')}")
+        elif name in known.METHODS:
+            lines += known.overloads(name, known.METHODS[name])
         elif inspect.isfunction(member):
             lines.append(f"def {name}({_of_function(member, True, False)}) -> Any: ...")
         elif callable(member):
@@ -264,11 +282,7 @@ def core_stub() -> str:
     from taeda.ops.table import ALIASES, TABLE
 
     _, methods = _operators(TABLE, ALIASES)
-    lines = [
-        _HEADER.format(
-            what="The extension module.", imports="from typing_extensions import Self\n\nfrom ._tensor import Size"
-        )
-    ]
+    lines = [_HEADER.format(what="The extension module.", imports="from typing_extensions import Self")]
     lines += [
         "Number = _int | _float | _bool",
         "",
@@ -285,10 +299,12 @@ def core_stub() -> str:
         "_dtype = dtype",
         "",
     ]
-    lines += ["class Tensor:"] + [f"    {m}" for m in _tensor_class(_core, methods)] + [""]
-    known = {"dtype", "Tensor", "Size"}
+    lines += (
+        known.CLASSES.splitlines() + ["", "class Tensor:"] + [f"    {m}" for m in _tensor_class(_core, methods)] + [""]
+    )
+    written = {"dtype", "Tensor"}
     for name, member in sorted(vars(_core).items()):
-        if name.startswith("__") or name in known:
+        if name.startswith("__") or name in written:
             continue
         if isinstance(member, _core.dtype):
             lines.append(f"{name}: _dtype")
@@ -303,7 +319,7 @@ def core_stub() -> str:
                     lines.append(f"    def {special}(self, *args: Any, **kwargs: Any) -> Any: ...")
             lines += [f"    {n}: Any" for n in sorted(vars(member)) if n[0] != "_"]
         elif callable(member):
-            lines.append(f"def {name}(*args: Any, **kwargs: Any) -> Any: ...")
+            lines.append(f"def {name}(*args: Any, **kwargs: Any) -> {known.RESULTS.get(name, 'Any')}: ...")
         else:
             lines.append(f"{name}: Any")
     return "\n".join(lines) + "\n"
@@ -332,14 +348,13 @@ def package_stub() -> str:
         if n[0] != "_" and n not in table_names and getattr(_core, n, None) is v and n not in ("bool", "float", "int")
     )
     imports.append("from ._core import " + ", ".join(f"{n} as {n}" for n in taken))
-    imports.append("from ._core import Number, _dtype")
+    imports.append("from ._core import Number, Size as Size, _dtype, _Ends, _Pair")
     imports.append(
         "from .autograd import enable_grad as enable_grad, inference_mode as inference_mode, no_grad as no_grad, "
         "set_grad_enabled as set_grad_enabled"
     )
     imports.append("from ._printing import set_printoptions as set_printoptions")
     tensor_names = [
-        "Size",
         "contiguous_format",
         "finfo",
         "iinfo",
@@ -366,7 +381,11 @@ def functional_stub() -> str:
     from taeda.nn import functional
     from taeda.ops.table import TABLE
 
-    lines = [_HEADER.format(what="Functions of neural networks.", imports="from .._core import Number, Tensor, _dtype")]
+    lines = [
+        _HEADER.format(
+            what="Functions of neural networks.", imports="from .._core import Number, Tensor, _dtype, _Ends, _Pair"
+        )
+    ]
     entries = {name: op for op in TABLE.values() for name in (op.name, *(op.aliases or ()))}
     for name in sorted(n for n, v in vars(functional).items() if n[0] != "_" and callable(v)):
         op = entries.get(name.rstrip("_"))

@@ -27,7 +27,19 @@ def train(net: Net, x: Tensor, y: Tensor) -> float:
     return loss.item()
 
 
+def mistakes(x: Tensor) -> None:
+    """Never called. Each line has an error that the checker must find: an ignore without one is an error too."""
+    x.sofmax(1)  # type: ignore[attr-defined]
+    taeda.zeroes(3)  # type: ignore[attr-defined]
+    F.gelu(x, aproximate="tanh")  # type: ignore[call-arg]
+    x.transpose("rows", 1)  # type: ignore[arg-type]
+    mistakes(x.shape[0])  # type: ignore[arg-type]
+
+
 values, places = taeda.randn(4, 8).topk(2, dim=1)
 rows: list[Tensor] = list(values.unbind(0))
 mask: Tensor = values > 0
+height: int = values.shape[0] + values.size(1)
+best: Tensor = values.max(1).values + values.sort(0).values.sum(1) + values.max()
+double: Tensor = best.to(taeda.float64).detach().requires_grad_()
 print(train(Net(16), taeda.randn(4, 8), places[:, 0] % 3), rows, mask.sum().item())

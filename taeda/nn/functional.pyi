@@ -2,9 +2,9 @@
 
 from builtins import bool as _bool, float as _float, int as _int
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, SupportsIndex, overload
 
-from .._core import Number, Tensor, _dtype
+from .._core import Number, Tensor, _dtype, _Ends, _Pair
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor: ...
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor: ...
