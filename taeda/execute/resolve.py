@@ -32,7 +32,7 @@ def _cache() -> ObjectCache:
 def target_name() -> str:
     """The target of this process: $TAEDA_TARGET, else the best level of the machine."""
     name = os.environ.get("TAEDA_TARGET")
-    if name is None:
+    if not name:  # set but empty: as if it were not set, as the core takes it
         from .. import _core
 
         name = _core.cpu_level()
