@@ -21,7 +21,7 @@ struct Group {
 
 void check_dtypes(const Op &op, const Tensor &a, const Tensor &b) {
   if (a.dtype != b.dtype)
-    throw RuntimeFault(format("%s: expected m1 and m2 to have the same dtype, but got: %s != %s", op.name.c_str(),
+    throw RuntimeFault(format("%s: expected m1 and m2 to have the same dtype, but got: %s != %s", op.title(),
                               info(a.dtype).name, info(b.dtype).name));
   check_accepts(op, a.dtype);
 }
@@ -33,7 +33,7 @@ struct Contraction {
     if (!out->numel()) return;
     td_group gb = batch.get(), gm = m.get(), gn = n.get(), gk = k.get();
     check_status(td_contract(resolve_gemm(a.dtype), out->data(), a.data(), b.data(), &gb, &gm, &gn, &gk, epilogue),
-                 op.name.c_str());
+                 op.title());
   }
 };
 
@@ -46,7 +46,7 @@ Results matmul(Op &op, const TensorRef &a, const TensorRef &b) {
   size_t na = a->ndim(), nb = b->ndim();
   if (!na || !nb)
     throw RuntimeFault(
-        format("both arguments to %s need to be at least 1D, but they are %zuD and %zuD", op.name.c_str(), na, nb));
+        format("both arguments to %s need to be at least 1D, but they are %zuD and %zuD", op.title(), na, nb));
   int64_t ka = a->sizes[na - 1], kb = nb == 1 ? b->sizes[0] : b->sizes[nb - 2];
   if (ka != kb) {
     if (na == 1 && nb == 1)
@@ -70,7 +70,7 @@ Results matmul(Op &op, const TensorRef &a, const TensorRef &b) {
   for (size_t i = 0; i + 2 < na; ++i) batch_a.push_back(a->sizes[i]);
   for (size_t i = 0; i + 2 < nb; ++i) batch_b.push_back(b->sizes[i]);
   bool fold = batch_b.empty(); // the batch of a joins its rows
-  sizes = fold ? batch_a : broadcast_shapes(op.name.c_str(), batch_a, batch_b);
+  sizes = fold ? batch_a : broadcast_shapes(op.title(), batch_a, batch_b);
   size_t batch = sizes.size();
   if (na > 1) sizes.push_back(a->sizes[na - 2]);
   if (nb > 1) sizes.push_back(b->sizes[nb - 1]);
@@ -138,19 +138,19 @@ Results labelled(Op &op, const TensorRef &a, const TensorRef &b, const std::stri
   check_dtypes(op, *a, *b);
   size_t comma = labels.find(','), arrow = labels.find("->");
   if (comma == std::string::npos || arrow == std::string::npos || arrow < comma)
-    throw ValueFault(format("%s: expected labels like 'ab,bc->ac', got '%s'", op.name.c_str(), labels.c_str()));
+    throw ValueFault(format("%s: expected labels like 'ab,bc->ac', got '%s'", op.title(), labels.c_str()));
   std::string la = labels.substr(0, comma), lb = labels.substr(comma + 1, arrow - comma - 1),
               lc = labels.substr(arrow + 2);
   if (la.size() != a->ndim() || lb.size() != b->ndim())
-    throw RuntimeFault(format("%s: labels '%s' do not fit operands of %zu and %zu dimensions", op.name.c_str(),
+    throw RuntimeFault(format("%s: labels '%s' do not fit operands of %zu and %zu dimensions", op.title(),
                               labels.c_str(), a->ndim(), b->ndim()));
   auto size_of = [&](char l) {
     size_t ia = la.find(l), ib = lb.find(l);
     int64_t sa = ia == std::string::npos ? -1 : a->sizes[ia], sb = ib == std::string::npos ? -1 : b->sizes[ib];
     if (sa >= 0 && sb >= 0 && sa != sb)
-      throw RuntimeFault(format("%s: label '%c' has size %lld in the first and %lld in the second operand",
-                                op.name.c_str(), l, (long long)sa, (long long)sb));
-    if (sa < 0 && sb < 0) throw ValueFault(format("%s: label '%c' of the result is in no operand", op.name.c_str(), l));
+      throw RuntimeFault(format("%s: label '%c' has size %lld in the first and %lld in the second operand", op.title(),
+                                l, (long long)sa, (long long)sb));
+    if (sa < 0 && sb < 0) throw ValueFault(format("%s: label '%c' of the result is in no operand", op.title(), l));
     return sa >= 0 ? sa : sb;
   };
   Dims sizes;
@@ -167,12 +167,12 @@ Results labelled(Op &op, const TensorRef &a, const TensorRef &b, const std::stri
     if (lc.find(la[ia]) != std::string::npos) continue;
     size_t ib = lb.find(la[ia]);
     if (ib == std::string::npos)
-      throw ValueFault(format("%s: label '%c' is in one operand only and not in the result", op.name.c_str(), la[ia]));
+      throw ValueFault(format("%s: label '%c' is in one operand only and not in the result", op.title(), la[ia]));
     c.k.add(size_of(la[ia]), bytes(*a, ia), bytes(*b, ib), 0);
   }
   for (char l : lb)
     if (lc.find(l) == std::string::npos && la.find(l) == std::string::npos)
-      throw ValueFault(format("%s: label '%c' is in one operand only and not in the result", op.name.c_str(), l));
+      throw ValueFault(format("%s: label '%c' is in one operand only and not in the result", op.title(), l));
   c.run(op, *a, *b);
   return {c.out};
 }

@@ -35,8 +35,8 @@ int64_t bytes(const Tensor &t, size_t dim) { return t.strides[dim] * int64_t(ite
 TensorRef usable_index(const Op &op, const TensorRef &t) {
   if (t->dtype == TD_I64 || t->dtype == TD_I32) return t;
   if (t->dtype == TD_U8 || t->dtype == TD_I8 || t->dtype == TD_I16) return raw_cast(t, TD_I64);
-  throw IndexFault(format("%s(): tensors used as indices must be long, int, byte or bool tensors, got %s",
-                          op.name.c_str(), info(t->dtype).name));
+  throw IndexFault(format("%s(): tensors used as indices must be long, int, byte or bool tensors, got %s", op.title(),
+                          info(t->dtype).name));
 }
 
 // A bool mask stands for one index vector per dim of its own.
@@ -80,7 +80,7 @@ Walk walk_index(const Op &op, const Tensor &t, const std::vector<TensorRef> &giv
     else {
       adjacent = adjacent && last + 1 == d;
       try {
-        shape = broadcast_shapes(op.name.c_str(), shape, index[d]->sizes);
+        shape = broadcast_shapes(op.title(), shape, index[d]->sizes);
       } catch (const RuntimeFault &) {
         std::string all;
         for (const TensorRef &i : index)
@@ -117,7 +117,7 @@ Walk walk_index(const Op &op, const Tensor &t, const std::vector<TensorRef> &giv
 }
 
 Walk walk_along(const Op &op, const Tensor &t, int64_t dim, const TensorRef &given, const Tensor *src) {
-  const char *name = op.name.c_str();
+  const char *name = op.title();
   size_t rank = std::max<size_t>(t.ndim(), 1);
   size_t d = size_t(wrap_dim(name, dim, int64_t(rank)));
   if (given->dtype != TD_I64 && given->dtype != TD_I32)
@@ -144,7 +144,7 @@ Walk walk_along(const Op &op, const Tensor &t, int64_t dim, const TensorRef &giv
 }
 
 Walk walk_select(const Op &op, const Tensor &t, int64_t dim, const TensorRef &given) {
-  const char *name = op.name.c_str();
+  const char *name = op.title();
   size_t rank = std::max<size_t>(t.ndim(), 1);
   size_t d = size_t(wrap_dim(name, dim, int64_t(rank)));
   if (given->ndim() > 1) throw IndexFault(format("%s(): Index is supposed to be a vector", name));
@@ -171,8 +171,8 @@ Walk walk(const Op &op, Args &args, const Tensor &t, const Tensor *src) {
 // As PyTorch: an index out of range is an IndexError, but a RuntimeError where it goes along one dimension.
 void check_indexed(td_status status, const Op &op) {
   if (status == TD_ERR_INDEX && op.form == "along" && !op.index_error)
-    throw RuntimeFault(format("%s(): %s", op.name.c_str(), td_last_error()));
-  check_status(status, op.name.c_str());
+    throw RuntimeFault(format("%s(): %s", op.title(), td_last_error()));
+  check_status(status, op.title());
 }
 
 } // namespace
@@ -195,9 +195,9 @@ Results run_scatter(Op &op, Args &args) {
   TensorRef src = args[args.size() - 1].tensor();
   if (src->dtype != self->dtype) {
     if (op.form != "index" && op.form != "select")
-      throw RuntimeFault(format("%s(): Expected self.dtype to be equal to src.dtype", op.name.c_str()));
+      throw RuntimeFault(format("%s(): Expected self.dtype to be equal to src.dtype", op.title()));
     if (src->ndim()) // a 0-d value is cast, as a number would be
-      throw RuntimeFault(format("%s: expected self and source to have the same dtype, got %s and %s", op.name.c_str(),
+      throw RuntimeFault(format("%s: expected self and source to have the same dtype, got %s and %s", op.title(),
                                 info(self->dtype).name, info(src->dtype).name));
     src = raw_cast(src, self->dtype);
   }
@@ -206,13 +206,13 @@ Results run_scatter(Op &op, Args &args) {
   Walk w = walk(op, args, *out, op.form == "along" ? src.get() : nullptr);
   for (TensorRef &i : w.kept)
     if (may_share(*i, *out))
-      throw RuntimeFault(format("%s(): the index shares memory with the tensor that is written", op.name.c_str()));
+      throw RuntimeFault(format("%s(): the index shares memory with the tensor that is written", op.title()));
   if (!numel_of(w.sizes)) return {out};
   int64_t from[TD_MAX_DIMS], to[TD_MAX_DIMS] = {};
   if (op.form == "along") // the source may be larger than the index
     for (size_t i = 0; i < w.sizes.size(); ++i) from[i] = i < src->ndim() ? bytes(*src, i) : 0;
   else {
-    if (broadcast_shapes(op.name.c_str(), src->sizes, w.sizes) != w.sizes)
+    if (broadcast_shapes(op.title(), src->sizes, w.sizes) != w.sizes)
       throw RuntimeFault(
           format("shape mismatch: value tensor of shape %s cannot be broadcast to indexing result of shape %s",
                  shape_text(src->sizes).c_str(), shape_text(w.sizes).c_str()));
@@ -229,7 +229,7 @@ Results run_scatter(Op &op, Args &args) {
 Results run_sort(Op &op, Args &args) {
   const TensorRef &t = args[0].tensor();
   size_t n = t->ndim();
-  size_t d = size_t(wrap_dim(op.name.c_str(), args[1].integer(), std::max<int64_t>(int64_t(n), 1)));
+  size_t d = size_t(wrap_dim(op.title(), args[1].integer(), std::max<int64_t>(int64_t(n), 1)));
   int64_t length = n ? t->sizes[d] : 1, k = args[3].none() ? length : args[3].integer();
   if (k < 0 || k > length) throw RuntimeFault("selected index k out of range");
   Dims order, sizes = t->sizes;
@@ -245,7 +245,7 @@ Results run_sort(Op &op, Args &args) {
     if (!n) strides[0] = 0, shape[0] = 1;
     check_status(td_sort(t->data(), strides, int(std::max<size_t>(n, 1)), shape, t->dtype, args[2].truth(),
                          k == length ? 0 : k, values->data(), reinterpret_cast<int64_t *>(indices->data())),
-                 op.name.c_str());
+                 op.title());
   }
   auto restored = [&](const TensorRef &r) {
     Geometry g = permute_geometry(*r, back);
@@ -257,7 +257,7 @@ Results run_sort(Op &op, Args &args) {
 Results run_nonzero(Op &op, Args &args) {
   const TensorRef &t = args[0].tensor();
   if (t->dtype != TD_BOOL)
-    throw RuntimeFault(format("%s(): expected a bool tensor, got %s", op.name.c_str(), info(t->dtype).name));
+    throw RuntimeFault(format("%s(): expected a bool tensor, got %s", op.title(), info(t->dtype).name));
   int64_t strides[TD_MAX_DIMS];
   byte_strides(*t, t->sizes, strides);
   int64_t count = td_nonzero_count(t->data(), strides, int(t->ndim()), t->sizes.data());

@@ -59,7 +59,7 @@ template <size_t N> void broadcast_operands(const Op &op, const Args &args, Plan
     if (first)
       p.sizes = s;
     else if (p.sizes != s)
-      p.sizes = broadcast_shapes(op.name.c_str(), p.sizes, s);
+      p.sizes = broadcast_shapes(op.title(), p.sizes, s);
     first = false;
   }
 }
@@ -78,7 +78,7 @@ DType letter_dtype(const Op &op, char letter, DType common) {
   case 'p':
     return compute_dtype(common);
   default:
-    throw ValueFault(format("%s: unknown operand letter '%c'", op.name.c_str(), letter));
+    throw ValueFault(format("%s: unknown operand letter '%c'", op.title(), letter));
   }
 }
 
@@ -88,7 +88,7 @@ template <size_t N> void load_operands(const Op &op, const Args &args, Plan<N> &
     if (args[i].is_tensor())
       p.tensors[i] = raw_cast(args[i].tensor(), p.in[i]);
     else if (args[i].none())
-      throw TypeFault(format("%s(): argument '%s' must be Tensor or Number, not None", op.name.c_str(),
+      throw TypeFault(format("%s(): argument '%s' must be Tensor or Number, not None", op.title(),
                              op.schema.params[i].name.c_str()));
     else
       args[i].scalar().store(p.in[i], p.numbers[i].bytes);
@@ -193,7 +193,7 @@ template <size_t N> void check_divisor(const Op &op, const Plan<N> &p) {
   auto j = size_t(op.divisor);
   static constexpr char kZero[sizeof(Number)] = {};
   if (p.tensors[j] ? any_zero(*p.tensors[j]) : !std::memcmp(p.numbers[j].bytes, kZero, itemsize(p.in[j])))
-    throw RuntimeFault(format("%s(): ZeroDivisionError: the divisor has a zero", op.name.c_str()));
+    throw RuntimeFault(format("%s(): ZeroDivisionError: the divisor has a zero", op.title()));
 }
 
 template <size_t N> Results run_map_sized(Op &op, Args &args) {
@@ -230,11 +230,11 @@ template <size_t N> Results run_map_sized(Op &op, Args &args) {
   if (outs[0]->numel()) {
     const td_kernel *k = kernel_for(op, "map", p.in, p.n_in, p.out, p.n_out);
     if (flat)
-      check_status(map_flat(k, p, outs), op.name.c_str());
+      check_status(map_flat(k, p, outs), op.title());
     else {
       Operands<N> o;
       describe(p, outs, p.sizes, o);
-      check_status(td_map(k, o.ops, int(p.sizes.size()), p.sizes.data()), op.name.c_str());
+      check_status(td_map(k, o.ops, int(p.sizes.size()), p.sizes.data()), op.title());
     }
   }
   if (written.empty()) return outs;
@@ -271,7 +271,7 @@ Results run_generate(Op &op, Args &args) {
   const td_kernel *k = kernel_for(op, "map", p.in, p.n_in, p.out, 1);
   Operands<TD_MAX_OPERANDS> o;
   describe(p, {out}, sizes, o);
-  check_status(td_map(k, o.ops, int(sizes.size()), sizes.data()), op.name.c_str());
+  check_status(td_map(k, o.ops, int(sizes.size()), sizes.data()), op.title());
   return {out};
 }
 
@@ -281,7 +281,7 @@ template <size_t N> Results run_rows_sized(Op &op, Args &args) {
   Plan<N> p;
   make_plan(op, args, p);
   load_operands(op, args, p);
-  if (p.sizes.empty()) throw RuntimeFault(format("%s(): needs at least one dimension", op.name.c_str()));
+  if (p.sizes.empty()) throw RuntimeFault(format("%s(): needs at least one dimension", op.title()));
   Dims row = p.sizes;
   row[row.size() - 1] = 1;
   Results outs;
@@ -290,7 +290,7 @@ template <size_t N> Results run_rows_sized(Op &op, Args &args) {
   const td_kernel *k = kernel_for(op, "map", p.in, p.n_in, p.out, p.n_out);
   Operands<N> o;
   describe(p, outs, p.sizes, o);
-  check_status(td_rows(k, o.ops, o.sizes, int(p.sizes.size()), 1, p.sizes.data()), op.name.c_str());
+  check_status(td_rows(k, o.ops, o.sizes, int(p.sizes.size()), 1, p.sizes.data()), op.title());
   return outs;
 }
 
@@ -337,7 +337,7 @@ void foreach_blocks(void *ctx, int64_t begin, int64_t end) {
 void foreach_map(Op &op, const std::vector<std::vector<TensorRef>> &lists, const std::vector<Scalar> &numbers) {
   size_t n_tensors = lists.size(), n_in = op.in_types.size(), n_out = op.out_types.size(),
          count = lists.empty() ? 0 : lists[0].size();
-  const char *name = op.name.c_str();
+  const char *name = op.title();
   if (n_tensors + numbers.size() != n_in)
     throw TypeFault(format("foreach_: %s takes %zu operands, got %zu lists and %zu numbers", name, n_in, n_tensors,
                            numbers.size()));

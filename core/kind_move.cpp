@@ -5,7 +5,7 @@ namespace taeda {
 
 Results run_cat(Op &op, Args &args) {
   const std::vector<TensorRef> &list = args[0].tensors();
-  const char *name = op.name.c_str();
+  const char *name = op.title();
   if (list.empty()) throw ValueFault(format("%s(): expected a non-empty list of Tensors", name));
   Promoter promoter;
   const Tensor *like = nullptr; // old-style empty vectors [0] fit everything
@@ -53,9 +53,9 @@ Results run_copy(Op &op, Args &args) {
     return {raw_cast(t, d)};
   }
   const TensorRef &src = args[1].tensor(); // copy_: into t
-  if (broadcast_shapes(op.name.c_str(), src->sizes, t->sizes) != t->sizes)
+  if (broadcast_shapes(op.title(), src->sizes, t->sizes) != t->sizes)
     throw RuntimeFault(format("output with shape %s doesn't match the broadcast shape %s", shape_text(t->sizes).c_str(),
-                              shape_text(broadcast_shapes(op.name.c_str(), src->sizes, t->sizes)).c_str()));
+                              shape_text(broadcast_shapes(op.title(), src->sizes, t->sizes)).c_str()));
   copy_into(*t, *src);
   return {t};
 }

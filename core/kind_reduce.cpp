@@ -20,10 +20,10 @@ std::vector<bool> reduced_dims(const Op &op, const Arg &dim, size_t ndim) {
   std::vector<bool> flags(ndim, false);
   auto mark = [&](int64_t d) {
     if (ndim == 0) {
-      wrap_dim(op.name.c_str(), d, 1);
+      wrap_dim(op.title(), d, 1);
       return;
     }
-    size_t w = size_t(wrap_dim(op.name.c_str(), d, int64_t(ndim)));
+    size_t w = size_t(wrap_dim(op.title(), d, int64_t(ndim)));
     if (flags[w]) throw RuntimeFault(format("dim %zu appears multiple times in the list of dims", w));
     flags[w] = true;
   };
@@ -54,7 +54,7 @@ TensorRef run_once(Op &op, const TensorRef &x, size_t begin, size_t end, DType o
   int ndim = int(x->ndim()), nred = int(end - begin);
   check_status(rows ? td_rows(k, ops, sizes, ndim, nred, x->sizes.data())
                     : td_cols(k, ops, sizes, ndim, int(begin), nred, x->sizes.data()),
-               op.name.c_str());
+               op.title());
   return out;
 }
 
@@ -84,11 +84,11 @@ Results run_reduce(Op &op, Args &args) {
       if (everything)
         throw(op.index ? IndexFault(format("%s(): Expected reduction dim to be specified for input.numel() == 0. "
                                            "Specify the reduction dim with the 'dim' argument.",
-                                           op.name.c_str()))
+                                           op.title()))
                        : IndexFault(format("%s(): Expected reduction dim to be specified for input.numel() == 0. "
                                            "Specify the reduction dim with the 'dim' argument.",
-                                           op.name.c_str())));
-      throw IndexFault(format("%s(): Expected reduction dim %zu to have non-zero size.", op.name.c_str(), i));
+                                           op.title())));
+      throw IndexFault(format("%s(): Expected reduction dim %zu to have non-zero size.", op.title(), i));
     }
   }
   DType acc = accumulator(op, x->dtype, out_dtype);
@@ -120,7 +120,7 @@ Results run_scan(Op &op, Args &args) {
   check_accepts(op, x->dtype);
   bool given = args.size() > 2 && !args[2].none();
   DType out_dtype = !given && is_integral(x->dtype, true) ? TD_I64 : x->dtype;
-  int64_t dim = wrap_dim(op.name.c_str(), args[1].integer(), std::max<int64_t>(int64_t(x->ndim()), 1));
+  int64_t dim = wrap_dim(op.title(), args[1].integer(), std::max<int64_t>(int64_t(x->ndim()), 1));
   TensorRef out = empty_strided(x->sizes, permuted_strides(x->sizes, {x.get()}), out_dtype);
   if (!out->numel()) return {out};
   if (x->ndim() == 0) {
@@ -132,7 +132,7 @@ Results run_scan(Op &op, Args &args) {
   byte_strides(*out, x->sizes, strides[0]);
   byte_strides(*x, x->sizes, strides[1]);
   td_operand ops[2] = {{out->data(), strides[0]}, {x->data(), strides[1]}};
-  check_status(td_scan(k, ops, int(x->ndim()), int(dim), x->sizes.data()), op.name.c_str());
+  check_status(td_scan(k, ops, int(x->ndim()), int(dim), x->sizes.data()), op.title());
   return {out};
 }
 

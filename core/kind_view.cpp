@@ -8,7 +8,7 @@ namespace {
 TensorRef geometry_view(const TensorRef &t, const Geometry &g) { return view_of(t, g.sizes, g.strides, g.offset); }
 
 TensorRef reshaped(const Op &op, const TensorRef &t, const Dims &wanted, bool may_copy) {
-  Dims sizes = infer_size(op.name.c_str(), wanted, t->numel());
+  Dims sizes = infer_size(op.title(), wanted, t->numel());
   Geometry g;
   if (view_geometry(*t, sizes, &g)) return geometry_view(t, g);
   if (!may_copy)
@@ -56,7 +56,7 @@ int64_t or_else(const Arg &a, int64_t fallback) { return a.none() ? fallback : a
 Results run_view(Op &op, Args &args) {
   const TensorRef &t = args[0].tensor();
   const std::string &form = op.form;
-  const char *name = op.name.c_str();
+  const char *name = op.title();
   if (form == "reshape") return {reshaped(op, t, args[1].dims(), true)};
   if (form == "view") return {reshaped(op, t, args[1].dims(), false)};
   if (form == "dtype") return {as_dtype("view", t, std::get<DType>(args[1].v))};

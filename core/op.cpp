@@ -23,12 +23,12 @@ Results results_from(PyObject *o, const Op &op) {
     return r;
   }
   if (!PyTuple_Check(o) && !PyList_Check(o))
-    throw TypeFault(format("%s(): a tensor or a tuple of tensors was expected from Python, got %s", op.name.c_str(),
+    throw TypeFault(format("%s(): a tensor or a tuple of tensors was expected from Python, got %s", op.title(),
                            Py_TYPE(o)->tp_name));
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i) {
     PyObject *item = PySequence_Fast_GET_ITEM(o, i);
     if (!is_tensor(item))
-      throw TypeFault(format("%s(): result %zd is %s, not a Tensor", op.name.c_str(), i, Py_TYPE(item)->tp_name));
+      throw TypeFault(format("%s(): result %zd is %s, not a Tensor", op.title(), i, Py_TYPE(item)->tp_name));
     r.emplace_back(tensor_ptr(item));
   }
   return r;
@@ -46,7 +46,7 @@ Results trace(Op &op, Args &args) {
 void refuse_traced(const Op &op, const Args &args) {
   auto check = [&](const TensorRef &t) {
     if (t && t->traced)
-      throw RuntimeFault(format("%s(): a tensor of a finished or other capture cannot be used here", op.name.c_str()));
+      throw RuntimeFault(format("%s(): a tensor of a finished or other capture cannot be used here", op.title()));
   };
   for (const Arg &a : args) {
     if (a.is_tensor())
@@ -338,7 +338,7 @@ void check_accepts(const Op &op, DType d) {
     static const char *const kNames[TD_NUM_DTYPES] = {"Bool",  "Byte",   "Char",         "Short",
                                                       "Int",   "Long",   "Half",         "BFloat16",
                                                       "Float", "Double", "ComplexFloat", "ComplexDouble"};
-    throw UnsupportedFault(format("\"%s\" not implemented for '%s'", op.name.c_str(), kNames[d]));
+    throw UnsupportedFault(format("\"%s\" not implemented for '%s'", op.title(), kNames[d]));
   }
 }
 

@@ -91,6 +91,8 @@ const td_kernel *kernel_for(Op &op, const char *form, const DType *ins, size_t n
 
 struct Op {
   std::string name, kind, form;
+  // The name in messages: an underscore in front marks an operator that users reach through another of that name.
+  const char *title() const { return name.c_str() + (name[0] == '_' && name[1] && name[1] != '_' ? 1 : 0); }
   Schema schema;
   RunFn run = nullptr;
   GradRule grad;

@@ -63,8 +63,8 @@ TensorRef output_tensor(const td_tensor &d, const std::vector<TensorRef> &inputs
   return t;
 }
 
-// Runs td_program_fn at `address`. Returns (status, outputs): status TD_ERR_GUARD means that the program does not fit
-// these inputs.
+// Runs td_program_fn at `address`. Returns (status, outputs); where the status is not TD_OK, (status, (step, message)):
+// TD_ERR_GUARD means that the program does not fit these inputs, step is -1 where no step of the plan has failed.
 nb::tuple run(uintptr_t address, nb::sequence inputs, nb::sequence scalars, size_t n_out) {
   std::vector<TensorRef> tensors;
   for (nb::handle h : inputs) {
@@ -78,13 +78,12 @@ nb::tuple run(uintptr_t address, nb::sequence inputs, nb::sequence scalars, size
   std::vector<double> numbers;
   for (nb::handle h : scalars) numbers.push_back(nb::cast<double>(h));
   td_rng rng = rng_state();
-  td_ctx ctx{&rng, numbers.data(), nullptr, nullptr};
+  td_ctx ctx{&rng, numbers.data(), nullptr, -1};
   td_status status = reinterpret_cast<td_program_fn>(address)(&ctx, in.data(), out.data());
   set_rng_state(rng);
   if (status != TD_OK) {
     for (td_tensor &o : out) td_free(o.owner);
-    if (status == TD_ERR_GUARD) return nb::make_tuple(int(status), nb::none());
-    check_status(status, "compiled program");
+    return nb::make_tuple(int(status), nb::make_tuple(ctx.failed_step, td_last_error()));
   }
   Owned list(PyList_New(Py_ssize_t(n_out)));
   for (size_t i = 0; i < n_out; ++i)

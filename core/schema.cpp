@@ -249,7 +249,7 @@ bool parse_args(Op &op, PyObject *const *given, size_t count, PyObject *kwnames,
     *error = std::move(message);
     return false;
   };
-  const char *name = op.name.c_str();
+  const char *name = op.title();
   args.clear();
   args.resize(params.size());
   size_t positional = op.schema.positional, used = std::min(count, positional);

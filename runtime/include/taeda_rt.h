@@ -189,7 +189,7 @@ typedef struct td_ctx {
   td_rng *rng;
   const double *host_scalars;
   const td_tensor *weights;
-  void *reserved;
+  int64_t failed_step; /* out: the step of the program's plan whose call failed; left alone if none did */
 } td_ctx;
 /* inputs are borrowed; outputs are filled by the program (owner set), the caller frees with td_free(owner). An output
    that is an in-place update of input i has data == inputs[i].data and owner NULL. */

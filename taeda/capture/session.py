@@ -13,7 +13,7 @@ from ..ir.types import TensorType
 from ..ops.namespace import F
 from ..utils import host
 from . import pytree
-from .errors import CaptureError
+from .errors import CaptureError, with_numbers
 from .geometry import Geometry, contiguous
 from .layout import Guard
 from .reach import Reach
@@ -175,6 +175,9 @@ class Session:
                 wanted = self._backward(captured) if joint else None
             captured.stores = stores
             return self._finish(captured, wanted)
+        except Exception as error:
+            with_numbers(error, tr.env.hints)
+            raise
         finally:
             self._restore(before)
 

@@ -7,6 +7,8 @@ import struct
 from ..ir.sym import Atom, Sym, as_sym
 from .llvm import Function, Module
 
+CTX_STEP = 24  # byte offset of failed_step in td_ctx
+
 
 def constant_text(name: str, text: str) -> str:
     """A C string as a global."""
@@ -108,6 +110,7 @@ class Host:
         self._externals: dict[str, int] = {}
         self._weights = ""
         self._scratch: dict[str, str] = {}
+        self.step = -1  # of the plan: whose calls are written
         self.f._allocas += ["  %status = alloca i32", "  %arena_slot = alloca ptr"]
         self.f.emit("store ptr null, ptr %arena_slot")
         module.intrinsic("td_fail", "i32", "i32", "ptr", "...")
@@ -282,6 +285,8 @@ class Host:
         self.f.branch(self.f.v(f"icmp eq i32 {status}, 0"), good, bad)
         self.f.at(bad)
         self.f.emit(f"store i32 {status}, ptr %status")
+        if self.step >= 0:
+            self.f.emit(f"store i64 {self.step}, ptr {self.f.offset('%ctx', str(CTX_STEP))}")
         self.f.jump("failed")
         self.f.at(good)
 

@@ -87,6 +87,7 @@ class ProgramEmitter:
             self.f.emit(f"store ptr null, ptr {self.f.offset('%outputs', str(k * TENSOR_BYTES + T_OWNER))}")
         self._stamp(0)
         for k, step in enumerate(self.plan.steps):
+            self.h.step = k
             self._step(step)
             self._stamp(k + 1)
         for k, b in enumerate(self.plan.outputs):

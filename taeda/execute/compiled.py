@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 import warnings
@@ -33,8 +34,11 @@ def _is_tensor(x: Any) -> bool:
     return isinstance(x, _core.Tensor)
 
 
-def sizes_check(graph: Graph, sources: list[Source]) -> tuple[Callable[[list], bool], str]:
-    """A function of the arguments' shapes that says whether a program fits them, and its text."""
+def sizes_check(
+    graph: Graph, sources: list[Source]
+) -> tuple[Callable[[list], bool], str, Callable[[list], dict[str, bool]]]:
+    """A function of the arguments' shapes that says whether a program fits them, its text, and one that tells which
+    conditions hold."""
     lines: list[str] = []
     tests: list[str] = []
     known: set[str] = set()
@@ -55,12 +59,18 @@ def sizes_check(graph: Graph, sources: list[Source]) -> tuple[Callable[[list], b
     body = "\n".join(f"    {line}" for line in lines)
     text = f"def check(shapes):\n{body}\n    return {' and '.join(tests) or 'True'}\n"
     scope: dict[str, Any] = {"floordiv": lambda a, b: a // b if b else 0, "mod": lambda a, b: a % b if b else 0}
+    text += f"def every(shapes):\n{body}\n    return {{{', '.join(f'{t!r}: {t}' for t in tests)}}}\n"
     exec(text, scope)
-    return scope["check"], "\n".join((*lines, *tests))
+    return scope["check"], "\n".join((*lines, *tests)), scope["every"]
 
 
 def _python(s: Sym) -> str:
-    return f"({s})"
+    text = str(s)
+    return text if text.isalnum() else f"({text})"
+
+
+def _shape(sizes: Any) -> str:
+    return str(list(sizes))
 
 
 class Entry:
@@ -68,7 +78,7 @@ class Entry:
 
     def __init__(self, captured: Captured, capture_seconds: float):
         self.captured, self.capture_seconds = captured, capture_seconds
-        self.check_sizes, self.size_text = sizes_check(captured.graph, captured.sources)
+        self.check_sizes, self.size_text, self._size_checks = sizes_check(captured.graph, captured.sources)
         start = time.perf_counter()
         self.executable = program.build(captured.graph)
         self.build_seconds = time.perf_counter() - start
@@ -93,8 +103,12 @@ class Entry:
         for guard in self.captured.layouts:
             if not layout.fits(guard, self.source(self.captured.sources[guard[1]], tensors)):
                 return f"the memory layout of input {guard[1]} is another one ({guard[0]} was {guard[2]})"
-        if not self.check_sizes([t.shape for t in tensors]):
-            return "the sizes do not fit: " + self.size_text.replace("\n", ", ")
+        shapes = [t.shape for t in tensors]
+        if not self.check_sizes(shapes):
+            failed = ", ".join(test for test, holds in self._size_checks(shapes).items() if not holds)
+            names = {n: shapes[k][d] for n, (k, d) in self.symbols.items() if re.search(rf"\b{n}\b", failed)}
+            where = f" with {', '.join(f'{n} = {v}' for n, v in names.items())}" if names else ""
+            return f"the sizes do not fit: expected {failed}{where}; got shapes {', '.join(map(_shape, shapes))}"
         return None
 
     # -- one call ------------------------------------------------------------------------------------------------------

@@ -144,5 +144,30 @@ def step_times(executable: Executable, inputs: list, scalars: list[float], repea
 
 def run(executable: Executable, inputs: list, scalars: list[float]) -> list | None:
     """Runs the program on tensors; None if they do not pass its guards."""
-    status, outputs = _core.run_program(executable.address, inputs, scalars, executable.n_outputs)
-    return outputs if status == 0 else None
+    status, result = _core.run_program(executable.address, inputs, scalars, executable.n_outputs)
+    if status == 0:
+        return result
+    if status == _GUARD:
+        return None
+    raise _error(executable.plan, status, *result)
+
+
+_GUARD = 7  # TD_ERR_GUARD
+_ERRORS: dict[int, type[Exception]] = {1: MemoryError, 2: IndexError, 4: ValueError}  # by td_status
+
+
+def _error(plan: Plan, status: int, step: int, text: str) -> Exception:
+    """What eager code raises, with the operator and the user's line."""
+    kind = _ERRORS.get(status, RuntimeError)
+    if step < 0:
+        return kind(f"compiled program: {text}")
+    from ..capture.errors import Location
+    from ..ops.table import TABLE
+
+    nodes = plan.steps[step].nodes
+    node = next((n for n in nodes if n.kind in ("gather", "scatter")), nodes[0])
+    op = TABLE.get(node.op)
+    if op is not None and kind is IndexError and op.traits.get("form") == "along" and not op.traits.get("index_error"):
+        kind = RuntimeError
+    where = f" ({Location(*node.location).text()})" if node.location else ""
+    return kind(f"{node.op.lstrip('_')}(): {text}{where}")

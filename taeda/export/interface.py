@@ -210,7 +210,7 @@ void {n}_destroy({n}_model *model) {{
 td_status {n}_run({n}_model *model, const td_tensor *inputs, td_tensor *outputs) {{
   if (!model || (!inputs && {len(i.inputs)}) || (!outputs && {len(i.outputs)}))
     return td_fail(TD_ERR_VALUE, "{n}_run: an argument is NULL");
-  td_ctx ctx = {{&model->rng, NULL, model->weights, NULL}};
+  td_ctx ctx = {{&model->rng, NULL, model->weights, -1}};
   return {n}_program(&ctx, inputs, outputs);
 }}
 

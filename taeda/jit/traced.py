@@ -62,6 +62,12 @@ def trace(f: Callable, example_inputs: Any) -> Traced:
     """Runs `f` once on the example inputs and records it. A branch on a tensor's value raises, naming the line."""
     args = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
     tensors, tree = pytree.flatten((args, {}), lambda x: isinstance(x, _core.Tensor))
+    # Each argument is one of its own, also where the example gives one tensor twice.
+    seen: set[int] = set()
+    for k, t in enumerate(tensors):
+        if id(t) in seen:
+            tensors[k] = t.detach().requires_grad_(t.requires_grad)
+        seen.add(id(t))
     captured = Session(f, tree, tensors, Reach(f), getattr(f, "__name__", type(f).__name__)).run(joint=False)
     return Traced(captured, len(tensors))
 

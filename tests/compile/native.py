@@ -46,7 +46,7 @@ class TdCtx(ctypes.Structure):
         ("rng", ctypes.c_void_p),
         ("host_scalars", ctypes.c_void_p),
         ("weights", ctypes.c_void_p),
-        ("reserved", ctypes.c_void_p),
+        ("failed_step", ctypes.c_int64),
     ]
 
 
@@ -113,7 +113,7 @@ class Program:
         outputs = (TdTensor * max(len(self.plan.outputs), 1))()
         state = (ctypes.c_uint64 * 2)(*rng)
         numbers = (ctypes.c_double * max(len(scalars), 1))(*scalars)
-        ctx = TdCtx(ctypes.addressof(state), ctypes.addressof(numbers), None, None)
+        ctx = TdCtx(ctypes.addressof(state), ctypes.addressof(numbers), None, -1)
         status = self.call(ctypes.byref(ctx), inputs, outputs)
         if status:
             return status, self.library.td_last_error().decode()
