@@ -96,9 +96,10 @@ def test_unknown_target_and_keys():
         "map/add/f32/f32/first",
         "cols/sum/f32/f32",
         "cols/sum/f32/f32/last",
-        "map/add/f32,q7/f32",
     ):
         with pytest.raises(CodegenError, match="kernel key"):
             parse(key)
+    with pytest.raises(NotImplementedError, match="add: not implemented for dtype complex64"):
+        parse("map/add/f32,c64/f32")
     with pytest.raises(KeyError, match="no_such_op"):
         kernel_spec("map/no_such_op/f32/f32")
