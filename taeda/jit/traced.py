@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import pathlib
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +15,8 @@ from ..execute.compiled import Entry
 from ..ir.graph import Graph
 from ..ir.sym import parse as parse_size
 from ..ir.text import parse
+from ..ir.types import TensorType
+from ..ir.verify import VerifyError, verify
 
 
 class Traced:
@@ -72,9 +74,13 @@ def trace(f: Callable, example_inputs: Any) -> Traced:
     return Traced(captured, len(tensors))
 
 
+_FORMAT = "taeda traced 2"
+
+
 def save(traced: Traced, path: Any) -> None:
-    """Writes a traced function: its graph and the tensors it holds."""
-    from ..serialization import save as save_tensors
+    """Writes a traced function into one file: its graph and the tensors it holds. A file that is there is replaced when
+    the new one is whole."""
+    from ..serialization import save as save_state
 
     c = traced._captured
     if c.grads or c.stores or c.hosts:
@@ -91,47 +97,55 @@ def save(traced: Traced, path: Any) -> None:
         )
         return [r.value, r.source, g]
 
-    meta = {
-        "format": "taeda traced 1",
-        "graph": traced.code,
-        "n": traced._n,
-        "sources": [[s.kind, s.index, list(s.order)] for s in c.sources],
-        "results": [returned(r) for r in c.results],
-        "tree": _tree_text(c.tree),
-        "layouts": c.layouts,
-    }
-    folder = pathlib.Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_tensors(tensors, folder / "tensors.safetensors")
-    (folder / "program.json").write_text(json.dumps(meta))
+    program = json.dumps(
+        {
+            "graph": traced.code,
+            "n": traced._n,
+            "sources": [[s.kind, s.index, list(s.order)] for s in c.sources],
+            "results": [returned(r) for r in c.results],
+            "tree": _tree_text(c.tree),
+            "layouts": c.layouts,
+        }
+    )
+    checksum = zlib.crc32(program.encode())
+    save_state({"format": _FORMAT, "checksum": checksum, "program": program, "tensors": tensors}, path)
 
 
 def load(path: Any) -> Traced:
-    """Reads what `save` wrote."""
-    from ..serialization import load as load_tensors
+    """Reads what `save` wrote. RuntimeError for a damaged file; a program is code: load what you trust."""
+    from ..serialization import load as load_state
 
-    folder = pathlib.Path(path)
+    state = load_state(path)
     try:
-        meta = json.loads((folder / "program.json").read_text())
-        if meta.get("format") != "taeda traced 1":
-            raise ValueError("unknown format")
+        if not isinstance(state, dict) or state.get("format") != _FORMAT:
+            raise ValueError("it has another format")
+        text, tensors = state["program"], state["tensors"]
+        if zlib.crc32(text.encode()) != state["checksum"]:
+            raise ValueError("the program's checksum does not match")
+        meta = json.loads(text)
         graph = parse(meta["graph"])
-    except (ValueError, KeyError, AttributeError) as e:
-        raise RuntimeError(f"load(): {folder} is not a saved traced function: {e}") from None
-    tensors = load_tensors(folder / "tensors.safetensors")
-    sources = [
-        Source(kind, index, tensors.get(f"t{k}"), tuple(order))
-        for k, (kind, index, order) in enumerate(meta["sources"])
-    ]
+        verify(graph)
+        sources = [
+            Source(kind, index, tensors.get(f"t{k}"), tuple(order))
+            for k, (kind, index, order) in enumerate(meta["sources"])
+        ]
+        for k, (source, value) in enumerate(zip(sources, graph.inputs, strict=True)):
+            t, kind = source.tensor, value.type
+            if source.kind == "tensor" and not (
+                isinstance(kind, TensorType) and t is not None and (t.dtype.code, t.dim()) == (kind.dtype, kind.ndim)
+            ):
+                raise ValueError(f"tensor {k} is not what the program reads")
+        layouts = [(what, k, tuple(e) if isinstance(e, list) else e) for what, k, e in meta["layouts"]]
+        results = [_returned(r) for r in meta["results"]]
+        return Traced(Captured(graph, sources, results, _tree_from(meta["tree"]), layouts=layouts), meta["n"])
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, VerifyError) as e:
+        raise RuntimeError(f"load(): '{path}' is not a saved traced function: {e}") from None
 
-    def returned(item: Any) -> Returned:
-        value, source, g = item
-        geometry = None if g is None else (tuple(map(parse_size, g[0])), tuple(map(parse_size, g[1])), parse_size(g[2]))
-        return Returned(value, source, geometry)
 
-    layouts = [(what, k, tuple(e) if isinstance(e, list) else e) for what, k, e in meta["layouts"]]
-    results = [returned(r) for r in meta["results"]]
-    return Traced(Captured(graph, sources, results, _tree_from(meta["tree"]), layouts=layouts), meta["n"])
+def _returned(item: Any) -> Returned:
+    value, source, g = item
+    geometry = None if g is None else (tuple(map(parse_size, g[0])), tuple(map(parse_size, g[1])), parse_size(g[2]))
+    return Returned(value, source, geometry)
 
 
 def _tree_text(tree: Any) -> Any:

@@ -167,6 +167,49 @@ def test_killed_while_saving(tmp_path):
         assert (state["a"] == state["step"]).all()
 
 
+# -- saved programs ----------------------------------------------------------------------------------------------------
+def test_damaged_programs_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "program"
+    model = taeda.nn.Linear(2, 3)
+    traced = taeda.jit.trace(model, (taeda.ones(1, 2),))
+    taeda.jit.save(traced, path)
+    x = taeda.randn(4, 2)
+    assert taeda.equal(taeda.jit.load(path)(x), model(x))
+    whole = path.read_bytes()
+    r = random.Random(2)
+    for at in [*range(0, len(whole), 7), *(r.randrange(len(whole)) for _ in range(100))]:
+        path.write_bytes(whole[:at])
+        with pytest.raises(RuntimeError, match="load"):
+            taeda.jit.load(path)
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        try:
+            again = taeda.jit.load(path)
+        except RuntimeError as error:
+            assert "load" in str(error)
+        else:  # the byte meant nothing
+            assert taeda.equal(again(x), model(x))
+    state = taeda.load(path) if path.write_bytes(whole) else {}
+    for key in state:
+        taeda.save({k: v for k, v in state.items() if k != key}, path)
+        with pytest.raises(RuntimeError, match="not a saved traced function"):
+            taeda.jit.load(path)
+        taeda.save({**state, key: 3}, path)
+        with pytest.raises(RuntimeError, match="not a saved traced function"):
+            taeda.jit.load(path)
+    taeda.save({**state, "tensors": {k: t[:1] for k, t in state["tensors"].items()}}, path)
+    with pytest.raises(RuntimeError):
+        taeda.jit.load(path)(x)
+    path.write_bytes(whole)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        taeda.jit.save(taeda.jit.trace(lambda x: x + 1, (x,)), path)
+    assert path.read_bytes() == whole
+
+
 # -- the kernel cache --------------------------------------------------------------------------------------------------
 WORK = """
 import sys, warnings
