@@ -290,6 +290,7 @@ class CompiledFunction:
         changed = {(id(d), k) for d, k, _ in captured.stores}
         captured.places = [p for p in places if (id(p.where), p.key) not in changed and p.check()]
         entry = Entry(captured, time.perf_counter() - start)
+        _core.trim_memory()  # what eager code had in use is of other sizes than the program's one arena
         _log(
             f"{self.name}: captured {len(captured.graph.nodes)} nodes in {entry.capture_seconds * 1e3:.0f} ms, "
             f"built in {entry.build_seconds * 1e3:.0f} ms"
