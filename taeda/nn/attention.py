@@ -169,6 +169,11 @@ class MultiheadAttention(Module):
         elif not self.batch_first:
             q, k, v = q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1)
         batch, length = q.size(0), q.size(1)
+        if k.size(0) != batch:
+            raise RuntimeError(
+                f"expected key and value to have the batch size of query, {batch}, but got {k.size(0)} (query of shape "
+                f"{list(query.shape)}, key of shape {list(key.shape)})"
+            )
         added = 0
         if self.bias_k is not None and self.bias_v is not None:
             k = taeda.cat([k, self.bias_k.expand(batch, 1, self.embed_dim)], 1)

@@ -365,7 +365,7 @@ def _join(x, lx, y, ly, keep):
     # A size of 1 against n broadcasts: the letter is dropped from the side that has 1.
     for c in [c for c in lx if c in ly]:
         nx, ny = x.shape[lx.index(c)], y.shape[ly.index(c)]
-        if isinstance(nx, int) and isinstance(ny, int) and nx != ny:
+        if nx != ny:
             if nx == 1:
                 x, lx = F.select(x, lx.index(c), 0), lx.replace(c, "")
             elif ny == 1:
@@ -448,8 +448,7 @@ def einsum(equation, *operands):
 
 def _join_into(x, lx, y, ly, out):
     """The last pair: the result's letters come in the order asked for, written in place by the kernel."""
-    plain = all(isinstance(n, int) for n in (*x.shape, *y.shape))
-    clash = plain and any(x.shape[lx.index(c)] != y.shape[ly.index(c)] for c in lx if c in ly)
+    clash = any(x.shape[lx.index(c)] != y.shape[ly.index(c)] for c in lx if c in ly)
     if clash:
         return _join(x, lx, y, ly, set(out))
     x, lx = _simplify(x, lx, set(out) | set(ly))

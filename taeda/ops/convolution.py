@@ -182,7 +182,7 @@ def _conv(op, n, input, weight, bias, stride, padding, dilation, groups):
         if any(p < 0 for p in padding):
             raise RuntimeError(f"negative padding is not supported: {op}() got {padding}")
     for size, p, k, d in zip(x.shape[2:], padding, weight.shape[2:], dilation):
-        if isinstance(size, int) and size + 2 * p < d * (k - 1) + 1:
+        if size + 2 * p < d * (k - 1) + 1:
             padded = [s + 2 * q for s, q in zip(x.shape[2:], padding)]
             raise RuntimeError(
                 f"Calculated padded input size per channel: {padded}. Kernel size: {list(weight.shape[2:])}. Kernel "

@@ -271,9 +271,7 @@ def _check_classes(input, target, op):
     if target.dtype is F.int64 and input.dim() == 2 and target.dim() == 1 and input.shape[0] == target.shape[0]:
         return
     expected = [*input.shape[:1], *input.shape[2:]] if input.dim() > 1 else []
-    if len(expected) != target.dim() or any(
-        isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(expected, target.shape)
-    ):
+    if len(expected) != target.dim() or any(a != b for a, b in zip(expected, target.shape)):
         if target.dim() and input.dim() > 1 and input.shape[0] != target.shape[0]:
             raise ValueError(
                 f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]})."

@@ -145,7 +145,7 @@ def _pool_arguments(op, n, input, kernel_size, stride, padding, dilation):
                 f"dilation={d}"
             )
     for size, k, p, d in zip(input.shape[-n:], kernel, padding, dilation):
-        if isinstance(size, int) and size + 2 * p < d * (k - 1) + 1:
+        if size + 2 * p < d * (k - 1) + 1:
             raise RuntimeError(
                 f"{op}(): input size {list(input.shape[-n:])} is too small for kernel size {kernel}: the output "
                 "would be empty"
