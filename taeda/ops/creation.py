@@ -7,7 +7,7 @@ from .namespace import F
 from .scalar import select
 from .table import composite, generate
 
-generate("_full", lambda at, value: value, "int[] size, Number value, *, dtype? dtype=None", types="T")
+generate("_full", lambda at, value: value, "int[] size, Number value, *, dtype? dtype=None", types="T", role="full")
 generate(
     "_arange_int",
     lambda at, start, step: start + at * step,
