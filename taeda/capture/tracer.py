@@ -84,7 +84,7 @@ class Tracer:
 
     # -- values ----------------------------------------------------------------------------------------------------
     def add(self, kind: str, op: str, inputs: Sequence[Value], types: Sequence, **attrs) -> Node:
-        return self.graph.add(kind, op, inputs, types, attrs, self._location)
+        return self.graph.append(Node(kind, op, inputs, types, attrs, self._location))
 
     def type_of(self, dtype: str, sizes: Sequence[Sym]) -> TensorType:
         return TensorType(dtype, tuple(self.env.resolve(s) for s in sizes))
