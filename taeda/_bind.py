@@ -289,6 +289,7 @@ def install(public: dict) -> None:
         iinfo=_tensor.iinfo,
         tensor=_core.tensor,
         result_type=_core.result_type,
+        promote_types=_core.promote_types,
         get_default_dtype=_core.get_default_dtype,
         _empty=_core.empty,
         write_out=write_out,

@@ -428,8 +428,21 @@ def reduce_op(
     )
 
 
-def scan_op(name, kind, *, grad=None, accepts=anything, front=None, aliases=(), oracle=None, samples=None, doc=""):
-    """A running reduction (`sum` or `prod`) along one dimension."""
+def scan_op(
+    name,
+    kind,
+    *,
+    grad=None,
+    accepts=anything,
+    public=True,
+    front=None,
+    aliases=(),
+    oracle=None,
+    samples=None,
+    doc="",
+):
+    """A running reduction (`sum`, `prod`, `max` or `min`) along one dimension. Integers give int64 unless `dtype` says
+    otherwise. public: also a function and a method."""
     return OpDef(
         name,
         "scan",
@@ -438,11 +451,11 @@ def scan_op(name, kind, *, grad=None, accepts=anything, front=None, aliases=(), 
         out_types="acc",
         grad=grad,
         accepts=accepts,
-        method=True,
-        function=True,
+        method=public,
+        function=public,
         front=front,
         aliases=aliases,
-        inplace="copy",
+        inplace="copy" if public else False,
         oracle=oracle,
         samples=samples,
         traits={"kind": kind},

@@ -10,7 +10,7 @@ import taeda
 from taeda._bind import bound
 from taeda.ops.table import TABLE
 
-from . import gradients
+from . import calls_tensor, gradients
 from .samples import Maker, tensor
 from .test_generated import CURVES, MAPS, SAMPLED, _differentiable
 
@@ -210,6 +210,11 @@ WITHOUT = {
     "_log_normal_", "_normal_", "_random_", "_uniform_", "_new_empty", "_new_full", "_new_ones", "_new_tensor",
     "_new_zeros",
 }  # fmt: skip
+
+
+for more in (calls_tensor,):
+    CALLS |= more.CALLS
+    WITHOUT |= more.WITHOUT
 
 
 def can_have_a_gradient(op):
