@@ -284,6 +284,9 @@ def install(public: dict) -> None:
         family=family,
         check_device=ops.creation.check_device,
         rng_reserve=_core.rng_reserve,
+        randomized=lambda fill, size: fill(size),  # taeda.func puts its own here
+        spread=lambda made, like: made,
+        transforming=lambda: False,
         become_view=_core.become_view,
         is_grad_enabled=_core.is_grad_enabled,
         is_tracing=_core.is_tracing,

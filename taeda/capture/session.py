@@ -12,7 +12,7 @@ from ..ir.partition import split
 from ..ir.types import TensorType
 from ..ops.namespace import F
 from ..utils import host
-from . import pytree
+from ..utils import pytree
 from .errors import CaptureError, with_numbers
 from .geometry import Geometry, contiguous
 from .layout import Guard

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import _core, no_grad
-from ..capture import layout, pytree
+from ..capture import layout
+from ..utils import pytree
 from ..capture.reach import Reach
 from ..capture.session import Captured, Returned, Session, Source
 from ..capture.tracer import active

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _core, no_grad
-from ..capture import pytree
+from ..utils import pytree
 from ..capture.reach import Reach
 from ..capture.session import Captured, Session
 from ..ir.graph import Node, Value

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import _core
-from ..capture import pytree
+from ..utils import pytree
 from ..capture.reach import Reach
 from ..capture.session import Captured, Returned, Session, Source
 from ..execute.compiled import Entry

@@ -85,7 +85,7 @@ def _convolution_input(grad, weight, input_size, stride, padding, dilation, grou
     else:
         labels = f"goc{kernel},ngo{space}->ngc{kernel}{space}"
         parts = F.flatten(F.contract(_split_groups(weight, 0, groups), _split_groups(grad, 1, groups), labels), 1, 2)
-    full = F.zeros([*input_size[:2], *(s + 2 * p for s, p in zip(input_size[2:], padding))], dtype=grad.dtype)
+    full = parts.new_zeros([*input_size[:2], *(s + 2 * p for s, p in zip(input_size[2:], padding))])
     _add_windows(full, parts, list(grad.shape[2:]), size, stride, dilation, ())
     for d, (p, s) in enumerate(zip(padding, input_size[2:])):
         full = F.narrow(full, 2 + d, p, s) if p else full

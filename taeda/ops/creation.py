@@ -140,9 +140,8 @@ def scalar_tensor(value, *, like=None, dtype=None, device=None, requires_grad=Fa
 
 def _like(op, make):
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, memory_format=None):
-        return finish(
-            make(input.shape, input.dtype if dtype is None else dtype), op, None, device, layout, requires_grad
-        )
+        made = F.spread(make(input.shape, input.dtype if dtype is None else dtype), input)
+        return finish(made, op, None, device, layout, requires_grad)
 
     like.__name__ = like.__qualname__ = op
     like.__doc__ = f"{op[:-5]}() of the input's shape and dtype."
@@ -157,9 +156,8 @@ _like("ones_like", lambda shape, dtype: F._full(shape, 1, dtype=dtype))
 @composite()
 def full_like(input, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
     """One value in the input's shape and dtype."""
-    return finish(
-        F._full(input.shape, fill_value, dtype=dtype or input.dtype), "full_like", None, device, layout, requires_grad
-    )
+    made = F.spread(F._full(input.shape, fill_value, dtype=dtype or input.dtype), input)
+    return finish(made, "full_like", None, device, layout, requires_grad)
 
 
 @composite()
@@ -338,9 +336,8 @@ def zero_(self):
 
 def _new(op):
     def new(self, *size, dtype=None, device=None, layout=None, requires_grad=False, pin_memory=False):
-        return getattr(F, op)(
-            *size, dtype=dtype or self.dtype, device=device, layout=layout, requires_grad=requires_grad
-        )
+        made = getattr(F, op)(*size, dtype=dtype or self.dtype, device=device, layout=layout)
+        return finish(F.spread(made, self), f"new_{op}", None, None, None, requires_grad)
 
     new.__doc__ = f"{op}() with this tensor's dtype."
     composite(f"_new_{op}", method=f"new_{op}", function=False)(new)
@@ -353,9 +350,8 @@ for _op in ("empty", "zeros", "ones"):
 @composite(method="new_full", function=False)
 def _new_full(self, size, fill_value, *, dtype=None, device=None, layout=None, requires_grad=False, pin_memory=False):
     """full() with this tensor's dtype."""
-    return F.full(
-        size, fill_value, dtype=dtype or self.dtype, device=device, layout=layout, requires_grad=requires_grad
-    )
+    made = F.full(size, fill_value, dtype=dtype or self.dtype, device=device, layout=layout)
+    return finish(F.spread(made, self), "new_full", None, None, None, requires_grad)
 
 
 @composite(method="new_tensor", function=False)

@@ -325,7 +325,7 @@ def _pad_constant(input, pad, value):
     shape = list(input.shape)
     for k in range(len(pad) // 2):
         shape[-1 - k] = shape[-1 - k] + pad[2 * k] + pad[2 * k + 1]
-    full = F._full(shape, value, dtype=input.dtype)
+    full = input.new_full(shape, value)
     _crop(full, pad).copy_(input)
     return full
 

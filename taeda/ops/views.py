@@ -214,7 +214,7 @@ structured(
     function=False,
 )
 def _select_backward(g, shape, dim, index):
-    full = F.zeros(shape, dtype=g.dtype)
+    full = g.new_zeros(shape)
     F.select(full, dim, index).copy_(g)
     return full
 
@@ -225,7 +225,7 @@ def _select_backward(g, shape, dim, index):
     params="Tensor g, int[] shape, int dim, int? start, int? end, int step",
 )
 def _slice_backward(g, shape, dim, start, end, step):
-    full = F.zeros(shape, dtype=g.dtype)
+    full = g.new_zeros(shape)
     F.slice(full, dim, start, end, step).copy_(g)
     return full
 
@@ -236,7 +236,7 @@ def _slice_backward(g, shape, dim, start, end, step):
     function=False,
 )
 def _diagonal_backward(g, shape, offset, dim1, dim2):
-    full = F.zeros(shape, dtype=g.dtype)
+    full = g.new_zeros(shape)
     F.diagonal(full, offset, dim1, dim2).copy_(g)
     return full
 
@@ -248,7 +248,7 @@ def _diagonal_backward(g, shape, offset, dim1, dim2):
 )
 def _unfold_backward(g, shape, dimension, size, step):
     dim = wrap_dim(dimension, len(shape))
-    full = F.zeros(shape, dtype=g.dtype)
+    full = g.new_zeros(shape)
     windows = F.unfold(full, dim, size, step)
     for offset in range(size):  # windows of one offset never overlap, and the sums keep one fixed order
         F.select(windows, -1, offset).add_(F.select(g, -1, offset))
@@ -262,7 +262,7 @@ def _unfold_backward(g, shape, dimension, size, step):
 )
 def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
     """A copy of input with src in a slice of one dimension."""
-    out = F.clone(input)
+    out = F.spread(F.clone(input), src)
     F.slice(out, dim, start, end, step).copy_(src)
     return out
 
@@ -274,7 +274,7 @@ def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
 )
 def select_scatter(input, src, dim, index):
     """A copy of input with src at one index of a dimension."""
-    out = F.clone(input)
+    out = F.spread(F.clone(input), src)
     F.select(out, dim, index).copy_(src)
     return out
 
@@ -282,7 +282,7 @@ def select_scatter(input, src, dim, index):
 @composite(method=True)
 def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
     """A copy of input with src on a diagonal."""
-    out = F.clone(input)
+    out = F.spread(F.clone(input), src)
     F.diagonal(out, offset, dim1, dim2).copy_(src)
     return out
 

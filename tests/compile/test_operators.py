@@ -8,7 +8,8 @@ from ops.samples import CASES, Maker, convert, plain_maps, pointwise_sample, sam
 
 import taeda as td
 from taeda._bind import bound
-from taeda.capture import CaptureError, pytree
+from taeda.capture import CaptureError
+from taeda.utils import pytree
 
 from .test_compile import same
 
