@@ -142,15 +142,48 @@ def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     return _release(_shape_like(many, ys), create_graph), _shape_like(many, _release(found, create_graph))
 
 
-def _rows(y: Tensor, xs: tuple, create_graph: bool, strict: bool) -> tuple:
+def _rows(y: Tensor, xs: tuple, create_graph: bool, strict: bool, vectorize: bool) -> tuple:
     """Per input the Jacobian of y: the shape of y, then of the input."""
     count = y.numel()
+    if vectorize and count and y.requires_grad:
+        seeds = F.reshape(F.cast(F.eye(count), y.dtype), (count, *y.shape))
+        found = grad(
+            y,
+            xs,
+            seeds,
+            retain_graph=True,
+            create_graph=create_graph,
+            is_grads_batched=True,
+            allow_unused=True,
+        )
+        return tuple(
+            x.new_zeros((*y.shape, *x.shape)) if g is None else g.reshape((*y.shape, *x.shape))
+            for g, x in zip(found, xs)
+        )
     flat = y.reshape((-1,))
     rows = [_gradients((flat[i],), xs, (None,), create_graph, strict, keep=True) for i in range(count)]
     return tuple(
         F.stack(list(column)).reshape((*y.shape, *x.shape)) if count else x.new_zeros((*y.shape, *x.shape))
         for column, x in zip(zip(*rows) if rows else ((),) * len(xs), xs)
     )
+
+
+def _forward_jacobian(func: Callable, inputs: Any, create_graph: bool) -> Any:
+    """The Jacobian by products with its columns, all in one batch."""
+    import taeda  # its transforms build on this package
+
+    several, xs = _tuple(inputs, "inputs", "jacobian")
+    many: list[bool] = []
+
+    def outputs(*args: Tensor) -> tuple:
+        flag, ys = _run(func, args, "jacobian")
+        many[:] = [flag]
+        return ys
+
+    with enable_grad():
+        xs = tuple(x.view_as(x) if create_graph and x.requires_grad else x.detach() for x in xs)
+        blocks = taeda.func.jacfwd(outputs, tuple(range(len(xs))))(*xs)
+    return _shape_like(many[0], tuple(_shape_like(several, _release(row, create_graph)) for row in blocks))
 
 
 def jacobian(
@@ -161,14 +194,26 @@ def jacobian(
     vectorize: bool = False,
     strategy: str = "reverse-mode",
 ) -> Any:
-    """The Jacobian of func: per output and input a tensor of the output's shape followed by the input's."""
-    if strategy not in ("reverse-mode", "forward-mode"):
+    """The Jacobian of func: per output and input a tensor of the output's shape followed by the input's.
+
+    vectorize: all rows in one batched pass instead of one after the other. strategy: "forward-mode" (with vectorize)
+    goes by columns. strict: an output that is independent of an input is an error.
+    """
+    if strategy == "forward-mode":
+        if strict:
+            raise RuntimeError('jacobian(): `strict=True` and `strategy="forward-mode"` are not supported together')
+        if not vectorize:
+            raise NotImplementedError('jacobian(): strategy="forward-mode" needs vectorize=True')
+        return _forward_jacobian(func, inputs, create_graph)
+    if vectorize and strict:
+        raise RuntimeError("jacobian(): `strict=True` and `vectorize=True` are not supported together")
+    if strategy != "reverse-mode":
         raise ValueError(f'Expected strategy to be either "reverse-mode" or "forward-mode", got {strategy!r}')
     with enable_grad():
         several, xs = _tuple(inputs, "inputs", "jacobian")
         xs = _fresh(xs, create_graph)
         many, ys = _run(func, xs, "jacobian")
-        blocks = tuple(_rows(y, xs, create_graph, strict) for y in ys)
+        blocks = tuple(_rows(y, xs, create_graph, strict, vectorize) for y in ys)
     blocks = _release(blocks, create_graph)
     return _shape_like(many, tuple(_shape_like(several, row) for row in blocks))
 
@@ -181,14 +226,17 @@ def hessian(
     vectorize: bool = False,
     outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:
-    """The second derivatives of a function whose value has one element: per pair of inputs a tensor of both shapes."""
+    """The second derivatives of a function whose value has one element: per pair of inputs a tensor of both shapes.
+
+    vectorize and outer_jacobian_strategy: as for `jacobian`, for the outer derivative.
+    """
     several, xs = _tuple(inputs, "inputs", "hessian")
 
     def slopes(*args):
         value = _scalar(func(*args), "hessian")
         return _gradients((value,), tuple(args), (None,), True, strict)
 
-    blocks = jacobian(slopes, xs, create_graph=create_graph, strict=strict)
+    blocks = jacobian(slopes, xs, create_graph, strict, vectorize, outer_jacobian_strategy)
     return blocks if several else blocks[0][0]
 
 

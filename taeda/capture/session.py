@@ -11,8 +11,7 @@ from ..ir.graph import Graph, Value
 from ..ir.partition import split
 from ..ir.types import TensorType
 from ..ops.namespace import F
-from ..utils import host
-from ..utils import pytree
+from ..utils import host, pytree
 from .errors import CaptureError, with_numbers
 from .geometry import Geometry, contiguous
 from .layout import Guard

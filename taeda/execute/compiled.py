@@ -13,13 +13,13 @@ from typing import Any
 
 from .. import _core, no_grad
 from ..capture import layout
-from ..utils import pytree
 from ..capture.reach import Reach
 from ..capture.session import Captured, Returned, Session, Source
 from ..capture.tracer import active
 from ..ir.graph import Graph
 from ..ir.sym import Sym
 from ..ir.types import TensorType
+from ..utils import pytree
 from . import differentiable, program
 
 #: Programs of one function after which a warning says what keeps changing.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import _core
+from ..ops import expr
 from ..ops.helpers import wrap_dim
 from ..ops.namespace import F
 from ..ops.table import OpDef
@@ -96,9 +97,13 @@ def _common_dtype(entry: OpDef, args: list) -> Any:
     found = None
     for letter, x in zip(entry.in_types, args):
         if letter == "T" and x is not None:
-            found = x if found is None else F.scalar_tensor(0, dtype=F.result_type(found, x)) if _all_scalar(
-                found, x
-            ) else F.ones((1,), dtype=F.result_type(found, x))
+            found = (
+                x
+                if found is None
+                else F.scalar_tensor(0, dtype=F.result_type(found, x))
+                if _all_scalar(found, x)
+                else F.ones((1,), dtype=F.result_type(found, x))
+            )
     return found.dtype if _is_tensor(found) else None
 
 
@@ -106,8 +111,25 @@ def _all_scalar(*values: Any) -> bool:
     return all(not _is_tensor(v) or v.dim() == 0 for v in values)
 
 
+def _counts_elements(entry: OpDef) -> bool:
+    """Whether the formula reads the number of the element, which a batch in front would change."""
+    found = _COUNTING.get(entry.name)
+    if found is None:
+        dtype = next((d for d in ("f32", "i64", "f64", "c64") if d in (entry.accepts or ("f32",))), "f32")
+        ins = tuple({"b": "b1", "i": "i64"}.get(t, dtype) for t in entry.in_types)
+        outs = tuple({"b": "b1", "i": "i64"}.get(t, dtype) for t in entry.out_types)
+        roots = [e for _, e in entry.map_outputs(ins, outs)]
+        found = _COUNTING[entry.name] = any(e.op == "index" for e in expr.topological(*roots))
+    return found
+
+
+_COUNTING: dict[str, bool] = {}
+
+
 def maps(level: VmapLevel, op: Any, entry: OpDef, args: list) -> Any:
     """Kinds map and rows: operands are lined up from the right."""
+    if _counts_elements(entry):
+        return one_by_one(level, op, entry, args)
     tensors = [x for x in args if _is_tensor(x)]
     ndim = max(x.dim() for x in tensors)
     # A number-like (0-d) tensor yields to others in promotion; behind a batch dimension it would no longer.
@@ -121,7 +143,22 @@ def maps(level: VmapLevel, op: Any, entry: OpDef, args: list) -> Any:
                 inner = F.cast(inner, common)
             x = _padded(inner, ndim)
         physical.append(x)
-    return op(*physical, *args[len(physical) :])
+    return invoke(op, entry, [*physical, *args[len(physical) :]])
+
+
+def invoke(op: Any, entry: OpDef, args: list) -> Any:
+    """`op` of arguments in schema order: those behind the marker are given by name."""
+    found = _KEYWORDS.get(entry.name)
+    if found is None:
+        before, star, _ = entry.params.partition("*,")
+        names = [name for _, name, _ in entry.parameters()]
+        count = len([p for p in before.split(",") if p.strip()]) if star else len(names)
+        found = _KEYWORDS[entry.name] = (count, names[count:])
+    count, names = found
+    return op(*args[:count], **{name: x for name, x in zip(names, args[count:]) if x is not None})
+
+
+_KEYWORDS: dict[str, tuple[int, list]] = {}
 
 
 def copies(level: VmapLevel, op: Any, entry: OpDef, args: list) -> Any:
@@ -147,6 +184,9 @@ def reductions(level: VmapLevel, op: Any, entry: OpDef, args: list) -> Any:
             found = op(F.reshape(inner, (level.size, -1)), 1, False, **more)
             return F.reshape(found, (level.size, *(1,) * ndim)) if keepdim else found
         return op(inner, wrap_dim(dim, ndim) + 1, keepdim, **more)
+    if dim is None and entry.traits["kind"] == "prod":  # its gradient knows one dimension
+        found = op(F.reshape(inner, (level.size, -1)), 1, False, **more)
+        return F.reshape(found, (level.size, *(1,) * ndim)) if keepdim else found
     if dim is None or (not isinstance(dim, int) and len(dim) == 0):
         dims = list(range(1, ndim + 1))
     else:
@@ -202,8 +242,9 @@ def views(level: VmapLevel, op: Any, entry: OpDef, args: list) -> Any:
             return F.unsqueeze(inner, 1)
         return op(inner, at(rest[0]), *rest[1:])
     if form == "as_strided":
-        size, stride, offset = rest[:3]
-        return op(inner, (level.size, *size), (inner.stride(0), *stride), offset)
+        size, stride, offset, own = rest
+        own = None if own is None else (inner.stride(0), *own)
+        return op(inner, (level.size, *size), (inner.stride(0), *stride), offset, own)
     return op(inner, *rest)  # alias, dtype, parts of complex numbers: the last dimension alone matters
 
 
@@ -290,17 +331,27 @@ def one_by_one(level: VmapLevel, op: Any, entry: OpDef, args: list) -> Any:
         inner = level.inner(x)
         return x if inner is None else F.select(inner, 0, k)
 
-    names = [(name, "*" in entry.params.partition(name)[0]) for _, name, _ in entry.parameters()]
-    results = []
-    for k in range(level.size):
-        given = [element(x, k) for x in args]
-        plain = [x for x, (_, keyword) in zip(given, names) if not keyword]
-        results.append(op(*plain, **{name: x for x, (name, keyword) in zip(given, names) if keyword}))
+    results = [invoke(op, entry, [element(x, k) for x in args]) for k in range(level.size)]
     if not results:
         raise RuntimeError(f"vmap: {op.name}() over an empty batch is not supported")
     if isinstance(results[0], (tuple, list)):
         return tuple(F.stack(list(column)) for column in zip(*results))
     return F.stack(results)
+
+
+def composites(level: VmapLevel, op: Any, entry: OpDef, args: list) -> Any:
+    """Operators with a gradient rule of their own, which the tape is to use."""
+    how = entry.traits["batch"]
+    if how == "map":
+        ndim = max(x.dim() for x in args if _is_tensor(x))
+        inners = [level.inner(x) if _is_tensor(x) else None for x in args]
+        return op(*(x if i is None else _padded(i, ndim) for x, i in zip(args, inners)))
+    if how == "fold" and not any(level.inner(x) is not None for x in args[1:]):
+        inner = level.batch(args[0])
+        result = op(F.flatten(inner, 0, 1), *args[1:])
+        parts = result if isinstance(result, tuple) else (result,)
+        return tuple(F.reshape(r, (level.size, inner.shape[1], *r.shape[1:])) for r in parts)
+    return one_by_one(level, op, entry, args)
 
 
 Rule = Callable[[VmapLevel, Any, OpDef, list], Any]
@@ -315,4 +366,5 @@ RULES: dict[str, Rule] = {
     "contract": contractions,
     "cat": joins,
     "nonzero": nonzero,
+    "composite": composites,
 }

@@ -105,9 +105,15 @@ def transform(op: Any, args: list) -> Any:
     if level.number >= len(levels) or levels[level.number] is not level:
         raise finished(op.name)
     entry, inplace = entry_of(op)
-    if entry.kind == "composite":  # its parts, which every level knows
-        return entry.fn(*args)
+    if entry.kind == "composite" and (entry.traits["batch"] == "parts" or not _wants_gradient(args)):
+        return entry.fn(*args)  # its parts, which every level knows
     return level.process(op, entry, inplace, args)
+
+
+def _wants_gradient(args: list) -> bool:
+    return _core.is_grad_enabled() and any(
+        isinstance(t, Tensor) and t.requires_grad for a in args for t in (a if isinstance(a, (list, tuple)) else (a,))
+    )
 
 
 def install() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from .. import _core
 from ..nn.module import Module
 from ..ops.namespace import F
+from .vmap import leaves, tree_map
 
 Tensor = _core.Tensor
 
@@ -74,7 +75,9 @@ def functional_call(
         for d in dicts:
             repeated = sorted(set(tensors) & set(d))
             if repeated:
-                raise ValueError(f"{repeated} appear in multiple dictionaries; behavior of functional call is ambiguous")
+                raise ValueError(
+                    f"{repeated} appear in multiple dictionaries; behavior of functional call is ambiguous"
+                )
             tensors.update(d)
     else:
         raise ValueError(
@@ -84,9 +87,7 @@ def functional_call(
         known = {name for name, _ in (*module.named_parameters(), *module.named_buffers())}
         missing, unexpected = sorted(known - set(tensors)), sorted(set(tensors) - known)
         if missing or unexpected:
-            raise RuntimeError(
-                f"Error(s) in loading state_dict: missing keys {missing}, unexpected keys {unexpected}"
-            )
+            raise RuntimeError(f"Error(s) in loading state_dict: missing keys {missing}, unexpected keys {unexpected}")
     args = () if args is None else args if isinstance(args, tuple) else (args,)
     with _replaced(module, tensors, tie_weights):
         return module(*args, **(kwargs or {}))
@@ -119,7 +120,8 @@ def _stacked(tensors: list) -> Tensor:
 
 
 def functionalize(func: Callable, *, remove: str = "mutations") -> Callable:
-    """A function with the same values that does not change its inputs: writes go into copies of them."""
+    """A function with the same values and effects whose body works on copies: what it writes into its inputs is copied
+    into them at the end, in one write each."""
     if remove not in ("mutations", "mutations_and_views"):
         raise RuntimeError(
             "functionalize(f, remove='mutations'): received invalid argument for remove=. Valid options are: "
@@ -127,12 +129,17 @@ def functionalize(func: Callable, *, remove: str = "mutations") -> Callable:
         )
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        from .vmap import tree_map
-
         def own(x: Any) -> Any:
             return F.clone(x) if isinstance(x, Tensor) else x
 
-        return func(*tree_map(own, args), **tree_map(own, kwargs))
+        mine, named = tree_map(own, args), tree_map(own, kwargs)
+        before = [x._version for x in leaves((mine, named)) if isinstance(x, Tensor)]
+        result = func(*mine, **named)
+        pairs = [(x, y) for x, y in zip(leaves((args, kwargs)), leaves((mine, named))) if isinstance(x, Tensor)]
+        for (x, y), version in zip(pairs, before):
+            if y._version != version:
+                x.copy_(y)
+        return result
 
     return call
 
@@ -145,5 +152,3 @@ def replace_all_batch_norm_modules_(root: Module) -> Module:
             m.running_mean = m.running_var = m.num_batches_tracked = None
             m.track_running_stats = False
     return root
-
-

@@ -210,8 +210,8 @@ def _checked_outputs(value: Any, name: str) -> list:
 
 
 def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
-    """(func(*primals), f): f takes cotangents, a nest like the output, and returns their product with the Jacobian, one
-    nest per primal (a tuple of them if there are several). With has_aux a third value: aux."""
+    """(func(*primals), f): f takes cotangents, a nest like the output, and returns their product with the Jacobian, a
+    tuple with one nest per primal. With has_aux a third value: aux."""
     recording = _core.is_grad_enabled()
     with enable_grad():
         given = tuple(_freshened(x, "vjp") for x in primals)
@@ -237,8 +237,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         again = _core.is_grad_enabled() and (recorded or any(v.requires_grad for v in seeds))
         found = pull_back(outputs, seeds, inputs, again)
         slopes = iter(F.zeros_like(x.detach()) if g is None else g for g, x in zip(found, inputs))
-        results = tuple(tree_map(lambda _: next(slopes), x) for x in given)
-        return results if len(results) > 1 else results[0]
+        return tuple(tree_map(lambda _: next(slopes), x) for x in given)
 
     value = _released(value, recorded)
     return (value, pull, _released(aux, recorded)) if has_aux else (value, pull)
@@ -252,7 +251,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
             raise RuntimeError(
                 f"jvp(f, primals, tangents): Expected {name} to be a non-empty tuple, got {type(given).__name__}"
             )
-    value, push, recorded, aux = _linearized("jvp", func, primals, has_aux, strict)
+    value, push, _, aux = _linearized("jvp", func, primals, has_aux, strict)
     pushed = push(*tangents)
     return (value, pushed, aux) if has_aux else (value, pushed)
 
@@ -288,7 +287,9 @@ def _linearized(name: str, func: Callable, primals: tuple, has_aux: bool = False
         for x, t in zip(inputs, directions):
             if not isinstance(t, Tensor) or tuple(x.shape) != tuple(t.shape):
                 got = list(t.shape) if isinstance(t, Tensor) else type(t).__name__
-                raise RuntimeError(f"{name}: expected a tangent of shape {list(x.shape)}, that of the primal, got {got}")
+                raise RuntimeError(
+                    f"{name}: expected a tangent of shape {list(x.shape)}, that of the primal, got {got}"
+                )
         create = _core.is_grad_enabled() and (recorded or any(t.requires_grad for t in directions))
         pairs = [(g, t) for g, t in zip(slopes, directions) if g is not None and g.requires_grad]
         with enable_grad():

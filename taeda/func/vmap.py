@@ -118,9 +118,7 @@ def _batch_size(name: str, args: tuple, dims: tuple) -> int:
 
     tree_map(note, args, dims)
     if not sizes:
-        raise ValueError(
-            f"vmap({name})(<inputs>): got no Tensor to vmap over; at least one in_dim must not be None."
-        )
+        raise ValueError(f"vmap({name})(<inputs>): got no Tensor to vmap over; at least one in_dim must not be None.")
     if any(s != sizes[0] for s in sizes):
         raise ValueError(f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes}")
     return sizes[0]
@@ -142,9 +140,7 @@ def _unwrapped(name: str, level: VmapLevel, y: Any, dim: Any) -> Any:
     inner = level.inner(y)
     if dim is None:
         if inner is not None:
-            raise ValueError(
-                f"vmap({name}, ...): `{name}` can not return a BatchedTensor when out_dim is None"
-            )
+            raise ValueError(f"vmap({name}, ...): `{name}` can not return a BatchedTensor when out_dim is None")
         return y
     inner = level.expanded(y) if inner is None else inner
     n = inner.dim()
@@ -160,24 +156,12 @@ def _run(func: Callable, name: str, dims: tuple, out_dims: Any, randomness: str,
             at = _dimension(name, x, dim)
             return x if at is None else level.wrap(_front(x, at))
 
-        result = func(*tree_map(enter, args, dims), **tree_map(lambda x: _whole(level, x), kwargs))
+        result = func(*tree_map(enter, args, dims), **kwargs)
         if not _fits(out_dims, result):
             raise ValueError(
                 f"vmap({name}, ..., out_dims={out_dims}): out_dims is not compatible with the structure of `outputs`."
             )
         return tree_map(lambda y, dim: _unwrapped(name, level, y, dim), result, out_dims)
-
-
-def _whole(level: VmapLevel, x: Any) -> Any:
-    """Keyword arguments are batched along their first dimension."""
-    if not isinstance(x, Tensor):
-        return x
-    if not x.dim() or x.shape[0] != level.size:
-        raise ValueError(
-            f"vmap: Expected all tensors to have the same size in the mapped dimension, got a keyword argument of shape "
-            f"{list(x.shape)} and a batch of {level.size}"
-        )
-    return level.wrap(x)
 
 
 def vmap(
@@ -193,7 +177,7 @@ def vmap(
     in_dims: which dimension of each argument is the batch: an int, None (the same for all), or a nest of them like the
     arguments. out_dims: where the batch goes in each output. randomness: what random operators do: "error", "different"
     numbers for every element, or the "same". chunk_size: at most so many elements at a time. Keyword arguments are
-    batched along their first dimension. Transforms nest.
+    handed on as they are. Transforms nest.
     """
     if randomness not in _RANDOMNESS:
         raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
@@ -215,9 +199,14 @@ def vmap(
                 at = _dimension(name, x, dim)
                 return x if at is None else F.slice(x, at, start, stop, 1)
 
-            part = tree_map(cut, args, dims), tree_map(lambda x, cut=cut: cut(x, 0), kwargs)
-            parts.append(_run(func, name, dims, out_dims, randomness, stop - start, *part))
-        return tree_map(lambda first, dim, *rest: first if dim is None else F.cat([first, *rest], dim), parts[0], out_dims, *parts[1:])
+            part = tree_map(cut, args, dims)
+            parts.append(_run(func, name, dims, out_dims, randomness, stop - start, part, kwargs))
+        return tree_map(
+            lambda first, dim, *rest: first if dim is None else F.cat([first, *rest], dim),
+            parts[0],
+            out_dims,
+            *parts[1:],
+        )
 
     return mapped
 
@@ -267,3 +256,4 @@ def debug_unwrap(tensor: Tensor, *, recurse: bool = True) -> Tensor:
 F.randomized = randomized
 F.spread = spread
 F.transforming = lambda: bool(stack())
+F.values_known = lambda: not (stack() or _core.is_tracing())

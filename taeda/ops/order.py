@@ -149,7 +149,7 @@ def _checked_fractions(op, input, q):
         raise RuntimeError(f"{op}() q must be a scalar or 1D tensor, got {q.dim()} dimensions")
     if q.dtype is not input.dtype:
         raise RuntimeError(f"{op}() q tensor must be same dtype as the input tensor: {q.dtype} and {input.dtype}")
-    if not F.is_tracing() and not bool(F.logical_and(F.ge(q, 0), F.le(q, 1)).all()):
+    if F.values_known() and not bool(F.logical_and(F.ge(q, 0), F.le(q, 1)).all()):
         raise RuntimeError(f"{op}() q values must be in the range [0, 1]")
     return q
 

@@ -295,7 +295,7 @@ def bernoulli(input, p=None, *, generator=None):
         raise RuntimeError(f"bernoulli(): needs floating point probabilities, got {input.dtype}")
     if F.transforming():
         return F.cast(F.lt(F.rand(input.shape, dtype=input.dtype, generator=generator), input), input.dtype)
-    if not F.is_tracing() and not bool(F.logical_and(F.ge(input, 0), F.le(input, 1)).all()):
+    if F.values_known() and not bool(F.logical_and(F.ge(input, 0), F.le(input, 1)).all()):
         raise RuntimeError("bernoulli(): expected all probabilities to be in [0, 1]")
     seed, offset = _counters(input.shape, generator)
     return F._bernoulli(input, seed, offset)
@@ -317,7 +317,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
         raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
     with F.no_grad():
         weights = F.cast(input, F.float64).detach()
-        if not F.is_tracing() and not F.transforming():
+        if F.values_known():
             if not bool(((weights >= 0) & (weights < float("inf"))).all()):
                 raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
             if not bool((weights.sum(-1) > 0).all()):

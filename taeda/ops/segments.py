@@ -48,7 +48,7 @@ def _make_index_reduce(inplace):
                 f"{expected}, got {list(source.shape)}"
             )
         places = F.reshape(F.cast(index, F.int64), [-1 if d == dim else 1 for d in range(input.dim())])
-        if not F.is_tracing() and index.numel() and not bool(((index >= 0) & (index < input.shape[dim])).all()):
+        if F.values_known() and index.numel() and not bool(((index >= 0) & (index < input.shape[dim])).all()):
             raise IndexError(f"index_reduce(): index out of range for dimension {dim} of size {input.shape[dim]}")
         write = F.scatter_reduce_ if inplace else F.scatter_reduce
         return write(input, dim, F.expand(places, expected), source, reduce, include_self=include_self)

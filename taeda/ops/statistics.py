@@ -238,7 +238,7 @@ def _check_weights(op, weights, name, count, floats):
         raise RuntimeError(
             f"{op}(): expected {name} to have the same numel: {count} observations but got {weights.numel()}"
         )
-    if not F.is_tracing() and not bool(F.ge(weights, 0).all()):
+    if F.values_known() and not bool(F.ge(weights, 0).all()):
         raise RuntimeError(f"{op}(): {name} cannot be negative")
 
 
@@ -280,7 +280,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
         aweights = F.reshape(aweights, (-1,))
         weights = aweights if weights is None else weights * aweights
     total = count if weights is None else F.sum(weights)
-    if not F.is_tracing() and weights is not None and not bool(total != 0):
+    if F.values_known() and weights is not None and not bool(total != 0):
         raise RuntimeError("cov(): weights sum to zero, can't be normalized")
     weighted = x if weights is None else x * weights
     center = F.sum(weighted, (1,)) / total

@@ -491,6 +491,7 @@ def composite(
     nn=False,
     aliases=(),
     params=None,
+    batch=None,
     **attributes: Unpack[Attributes],
 ):
     """Marks a Python function as an operator that is a formula over others. Its signature is PyTorch's and is what
@@ -499,12 +500,14 @@ def composite(
     method: also a method of Tensor (the first parameter is self). nn: found in `taeda.nn.functional`.
     inplace: has a twin `name_` that writes the result into the first argument; "function": the twin is a function too.
     grad (with params, the schema): the tape records the whole function as one node with this rule instead of its parts.
+    batch (with grad): how vmap runs it when a gradient is wanted: "parts" (they have the same gradient), "map" (element by
+    element), "fold" (the batch joins the first dimension of the first tensor); left out, once for every element.
     """
 
     given: Attributes = {**_PUBLIC, "method": False, "out": False, "inplace": False, "opcheck": True, **attributes}
 
     def register(fn):
-        name, others, traits = names[0] if names else fn.__name__, (*names[1:], *aliases), {"nn": nn}
+        name, others, traits = names[0] if names else fn.__name__, (*names[1:], *aliases), {"nn": nn, "batch": batch}
         OpDef(name, "composite", params or "", fn=fn, doc=fn.__doc__, aliases=others, traits=traits, **given)
         return fn
 

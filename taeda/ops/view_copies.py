@@ -132,6 +132,7 @@ def as_strided_scatter(input, src, size, stride, storage_offset=None):
     tensor_argument("as_strided_scatter", "input", input)
     tensor_argument("as_strided_scatter", "src", src)
     copy = F.clone(input) if input.is_contiguous() and input.storage_offset() == 0 else _own_memory(input)[0]
+    copy = F.spread(copy, src)
     target = F.as_strided(copy, size, stride, storage_offset)
     if tuple(target.shape) != tuple(src.shape):
         raise RuntimeError(

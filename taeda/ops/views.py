@@ -211,6 +211,7 @@ structured(
 @composite(
     grad=lambda g, dim, index: F.select(g, dim, index),
     params="Tensor g, int[] shape, int dim, int index",
+    batch="parts",
     function=False,
 )
 def _select_backward(g, shape, dim, index):
@@ -223,6 +224,7 @@ def _select_backward(g, shape, dim, index):
     grad=lambda g, dim, start, end, step: F.slice(g, dim, start, end, step),
     function=False,
     params="Tensor g, int[] shape, int dim, int? start, int? end, int step",
+    batch="parts",
 )
 def _slice_backward(g, shape, dim, start, end, step):
     full = g.new_zeros(shape)
@@ -233,6 +235,7 @@ def _slice_backward(g, shape, dim, start, end, step):
 @composite(
     grad=lambda g, offset, dim1, dim2: F.diagonal(g, offset, dim1, dim2),
     params="Tensor g, int[] shape, int offset, int dim1, int dim2",
+    batch="parts",
     function=False,
 )
 def _diagonal_backward(g, shape, offset, dim1, dim2):
@@ -244,6 +247,7 @@ def _diagonal_backward(g, shape, offset, dim1, dim2):
 @composite(
     grad=lambda g, dimension, size, step: F.unfold(g, dimension, size, step),
     params="Tensor g, int[] shape, int dimension, int size, int step",
+    batch="parts",
     function=False,
 )
 def _unfold_backward(g, shape, dimension, size, step):
