@@ -214,6 +214,25 @@ def _is_same_size(self, other):
     return tuple(self.shape) == tuple(other.shape)
 
 
+_STANDARD_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
+
+
+def _array_namespace(self, *, api_version=None):
+    """The namespace of the Python array API standard."""
+    if api_version is not None and api_version not in _STANDARD_VERSIONS:
+        raise ValueError(f"array API version {api_version!r} is not among {_STANDARD_VERSIONS}")
+    from . import array_api
+
+    return array_api
+
+
+def _to_device(self, device, /, *, stream=None):
+    """The tensor on a device, as the array API standard spells it."""
+    if stream is not None:
+        raise ValueError(f"to_device(): the CPU has no streams, got stream={stream!r}")
+    return _to(self, device=device)
+
+
 def install() -> None:
     """Puts the Python methods on Tensor. Called once, after the operators are bound."""
     from ._printing import tensor_text
@@ -241,6 +260,8 @@ def install() -> None:
         "__contains__": _contains,
         "__reversed__": _reversed,
         "is_same_size": _is_same_size,
+        "__array_namespace__": _array_namespace,
+        "to_device": _to_device,
     }.items():
         setattr(Tensor, name, method)
     for name, getter in (("T", _all_transposed), ("mT", _matrix_transpose), ("H", _matrix_transpose)):

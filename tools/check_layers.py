@@ -23,6 +23,7 @@ ALLOWED = {
     "nn": {"core", "public", "autograd", "utils", "ops"},  # nn.functional is read off the operator table
     "optim": {"core", "public", "nn", "utils"},
     "data": {"core", "public", "utils"},
+    "array_api": {"core", "public"},
     "utils": {"core", "public", "autograd", "data"},
 }
 
