@@ -8,6 +8,7 @@ from . import (  # noqa: F401
     attention,
     bits,
     compare,
+    complex_tensor,
     contraction,
     convolution,
     creation,
