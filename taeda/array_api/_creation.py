@@ -142,3 +142,22 @@ def triu(x: Tensor, /, *, k: int = 0) -> Tensor:
     """The elements on and above the k-th diagonal of the last two axes, zeros elsewhere."""
     return td.triu(x, k)
 
+
+__all__ = [
+    "arange",
+    "asarray",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_dlpack",
+    "full",
+    "full_like",
+    "linspace",
+    "meshgrid",
+    "ones",
+    "ones_like",
+    "tril",
+    "triu",
+    "zeros",
+    "zeros_like",
+]

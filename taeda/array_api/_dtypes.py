@@ -141,3 +141,13 @@ def iinfo(type: dtype | Tensor, /) -> IntegerLimits:
     d = type.dtype if isinstance(type, Tensor) else type
     found = td.iinfo(d)
     return IntegerLimits(found.bits, found.max, found.min, d)
+
+
+__all__ = [
+    "astype",
+    "can_cast",
+    "finfo",
+    "iinfo",
+    "isdtype",
+    "result_type",
+]

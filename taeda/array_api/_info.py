@@ -38,3 +38,8 @@ class NamespaceInfo:
 def __array_namespace_info__() -> NamespaceInfo:
     """Inspection of the namespace."""
     return NamespaceInfo()
+
+
+__all__ = [
+    "__array_namespace_info__",
+]

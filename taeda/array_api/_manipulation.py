@@ -236,3 +236,36 @@ def unique_inverse(x: Tensor, /) -> UniqueInverse:
 def unique_values(x: Tensor, /) -> Tensor:
     """The distinct elements in order."""
     return td.unique(x.reshape(-1))
+
+
+__all__ = [
+    "argmax",
+    "argmin",
+    "argsort",
+    "broadcast_arrays",
+    "broadcast_shapes",
+    "broadcast_to",
+    "concat",
+    "expand_dims",
+    "flip",
+    "isin",
+    "moveaxis",
+    "nonzero",
+    "permute_dims",
+    "repeat",
+    "reshape",
+    "roll",
+    "searchsorted",
+    "sort",
+    "squeeze",
+    "stack",
+    "take",
+    "take_along_axis",
+    "tile",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
+    "unstack",
+    "where",
+]

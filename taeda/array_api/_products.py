@@ -36,3 +36,11 @@ def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
     a, b = td.broadcast_tensors(a, b)
     a, b = td.movedim(a, axis, -1), td.movedim(b, axis, -1)
     return td.matmul((a.conj() if a.is_complex() else a)[..., None, :], b[..., None])[..., 0, 0]
+
+
+__all__ = [
+    "matmul",
+    "matrix_transpose",
+    "tensordot",
+    "vecdot",
+]

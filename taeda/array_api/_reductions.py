@@ -7,7 +7,7 @@ from collections.abc import Callable
 import taeda as td
 from taeda import Tensor, dtype
 
-from ._dtypes import default_dtypes, kind_of, promoted
+from ._dtypes import default_dtypes, promoted
 from ._manipulation import Axes, axis_of
 
 
@@ -108,7 +108,9 @@ def cumulative_prod(
     return _running(td.cumprod, 1, x, axis, dtype, include_initial, "cumulative_prod")
 
 
-def _running(scan, first: int, x: Tensor, axis: int | None, dtype: dtype | None, initial: bool, function: str) -> Tensor:
+def _running(
+    scan, first: int, x: Tensor, axis: int | None, dtype: dtype | None, initial: bool, function: str
+) -> Tensor:
     if axis is None:
         if x.ndim != 1:
             raise ValueError(f"{function}(): axis is required for {x.ndim} dimensions")
@@ -128,3 +130,20 @@ def diff(
     parts = [t for t in (prepend, x, append) if t is not None]
     joined = td.cat(promoted(*parts), dim=axis) if len(parts) > 1 else x
     return td.diff(joined, n, axis)
+
+
+__all__ = [
+    "all",
+    "any",
+    "count_nonzero",
+    "cumulative_prod",
+    "cumulative_sum",
+    "diff",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "std",
+    "sum",
+    "var",
+]

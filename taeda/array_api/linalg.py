@@ -149,7 +149,11 @@ def vector_norm(x: Tensor, /, *, axis: Axes | None = None, keepdims: bool = Fals
     if axis == ():  # PyTorch: over all
         x, axis = x[..., None], -1
         keepdims = False
-    dims = None if axis is None else [axis_of(a, x.ndim, "vector_norm") for a in ((axis,) if isinstance(axis, int) else axis)]
+    dims = (
+        None
+        if axis is None
+        else [axis_of(a, x.ndim, "vector_norm") for a in ((axis,) if isinstance(axis, int) else axis)]
+    )
     return td.linalg.vector_norm(x, ord=ord, dim=dims, keepdim=keepdims)
 
 
