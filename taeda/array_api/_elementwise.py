@@ -70,7 +70,6 @@ sqrt, square, reciprocal = _unary("sqrt"), _unary("square"), _unary("reciprocal"
 ceil, floor, trunc = _unary("ceil"), _unary("floor"), _unary("trunc")
 isfinite, isinf, isnan, signbit = _unary("isfinite"), _unary("isinf"), _unary("isnan"), _unary("signbit")
 bitwise_invert, logical_not = _unary("bitwise_not", "bitwise_invert"), _unary("logical_not")
-sign = _unary("sgn", "sign")
 
 add, subtract, multiply, divide = (_binary(n) for n in ("add", "subtract", "multiply", "divide"))
 floor_divide, remainder, pow = _binary("floor_divide"), _binary("remainder"), _binary("pow")
@@ -103,6 +102,11 @@ def imag(x: Tensor, /) -> Tensor:
 def round(x: Tensor, /) -> Tensor:
     """Rounds to the nearest integer, halves to the even one; the parts of complex numbers each."""
     return td.complex(td.round(x.real), td.round(x.imag)) if x.is_complex() else td.round(x)
+
+
+def sign(x: Tensor, /) -> Tensor:
+    """-1, 0 or 1 as the elements are negative, zero or positive, NaN for NaN; complex numbers divided by their size."""
+    return td.where(td.isnan(x), x, td.sgn(x)) if x.is_floating_point() else td.sgn(x)
 
 
 def clip(x: Tensor, /, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:

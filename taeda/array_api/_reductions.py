@@ -127,6 +127,8 @@ def diff(
     x: Tensor, /, *, axis: int = -1, n: int = 1, prepend: Tensor | None = None, append: Tensor | None = None
 ) -> Tensor:
     """The n-th differences of neighbours along an axis, of x with `prepend` before and `append` after it."""
+    if not n:
+        return x
     parts = [t for t in (prepend, x, append) if t is not None]
     joined = td.cat(promoted(*parts), dim=axis) if len(parts) > 1 else x
     return td.diff(joined, n, axis)
