@@ -6,7 +6,7 @@ Nothing is traced, differentiated or compiled here; that happens on first use. R
 
 from __future__ import annotations
 
-from . import _core, ops
+from . import _core, ops, return_types
 from .ops.namespace import F
 from .ops.table import FAMILIES, TABLE, OpDef, lookup
 
@@ -141,49 +141,25 @@ def category(d) -> int:
     return 3 if d.is_complex else 2 if d.is_floating_point else 0 if d is _core.bool else 1
 
 
-class Pair(tuple):
-    """Two results with names, as PyTorch's return types."""
-
-    __slots__ = ()
-    _fields = ("values", "indices")
-    _name = ""
-
-    values = property(lambda self: self[0])
-    indices = property(lambda self: self[1])
-
-    def __repr__(self):
-        return (
-            f"taeda.return_types.{self._name}(\n" + ",\n".join(f"{n}={v!r}" for n, v in zip(self._fields, self)) + ")"
-        )
-
-
-_PAIRS: dict[str, type] = {}
-
-
 def result_pair(op: str, first, second):
     """(values, indices) of `op`."""
-    cls = _PAIRS.get(op)
-    if cls is None:
-        members: dict = {"__slots__": (), "_name": op}
-        if op == "aminmax":
-            members |= {
-                "_fields": ("min", "max"),
-                "min": property(lambda self: self[0]),
-                "max": property(lambda self: self[1]),
-            }
-        cls = _PAIRS[op] = type(op, (Pair,), members)
-    return cls((first, second))
+    return return_types.make(op, (first, second))
 
 
-def write_pair(op: str, pair, out):
-    """`out=(values, indices)`."""
-    return result_pair(op, write_out(op, pair[0], out[0]), write_out(op, pair[1], out[1]))
+def write_tuple(op: str, results, out):
+    """`out=` of an operator with several results: a tuple of as many tensors."""
+    if not isinstance(out, (tuple, list)) or len(out) != len(results):
+        raise TypeError(f"{op}(): argument 'out' must be tuple of {len(results)} Tensors, not {type(out).__name__}")
+    written = tuple(write_out(op, r, o) for r, o in zip(results, out))
+    return written if type(results) is tuple else type(results)(written)
 
 
 def _with_out(name: str, fn):
     def call(*args, out=None, **kwargs):
         result = fn(*args, **kwargs)
-        return result if out is None else write_out(name, result, out)
+        if out is None:
+            return result
+        return (write_tuple if isinstance(result, tuple) else write_out)(name, result, out)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = fn.__doc__
@@ -298,11 +274,13 @@ def install(public: dict) -> None:
         iinfo=_tensor.iinfo,
         tensor=_core.tensor,
         result_type=_core.result_type,
+        promote_types=_core.promote_types,
         get_default_dtype=_core.get_default_dtype,
         _empty=_core.empty,
         write_out=write_out,
-        write_pair=write_pair,
+        write_pair=write_tuple,
         result_pair=result_pair,
+        result_tuple=return_types.make,
         family=family,
         check_device=ops.creation.check_device,
         rng_reserve=_core.rng_reserve,

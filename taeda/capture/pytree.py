@@ -39,9 +39,9 @@ def _replaced(x: Any, is_leaf: Callable[[Any], bool], new: Callable[[Any], Any])
         return new(x)
     if isinstance(x, tuple):
         items = [_replaced(e, is_leaf, new) for e in x]
-        if hasattr(x, "_fields") and type(x).__init__ is tuple.__init__ and not hasattr(type(x), "_name"):
-            return type(x)(*items)
-        return tuple(items) if type(x) is tuple else type(x)(items)
+        if type(x) is tuple:
+            return tuple(items)
+        return type(x)._make(items) if hasattr(x, "_make") else type(x)(items)  # a named tuple takes its items apart
     if type(x) is list:
         return [_replaced(e, is_leaf, new) for e in x]
     if type(x) is dict:

@@ -343,7 +343,7 @@ def meshgrid(*tensors, indexing=None):
     return tuple(grids)
 
 
-@composite()
+@composite(method=True)
 def diagflat(input, offset=0):
     """The matrix with the flattened input on a diagonal."""
     return F.diag_embed(F.reshape(input, (-1,)), offset)

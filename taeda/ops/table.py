@@ -450,9 +450,11 @@ def reduce_op(name, kind, *, pre=None, out="T", single=False, **attributes: Unpa
     return OpDef(name, "reduce", params, fn=pre, in_types="T", out_types=out, traits=traits, **given)
 
 
-def scan_op(name, kind, **attributes: Unpack[Attributes]):
-    """A running reduction (`sum` or `prod`) along one dimension."""
-    given: Attributes = {**_PUBLIC, "accepts": anything, "inplace": "copy", **attributes}
+def scan_op(name, kind, *, public=True, **attributes: Unpack[Attributes]):
+    """A running reduction (`sum`, `prod`, `max` or `min`) along one dimension. Integers give int64 unless `dtype` says
+    otherwise. public: also a function and a method."""
+    base = {**_PUBLIC, "inplace": "copy"} if public else _INTERNAL
+    given: Attributes = {**base, "accepts": anything, **attributes}
     params, traits = "Tensor input, int dim, *, dtype? dtype=None", {"kind": kind}
     return OpDef(name, "scan", params, in_types="T", out_types="acc", traits=traits, **given)
 
