@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # ruff: noqa: F401, F811  (what is imported here is the public interface)
 from . import _bind as _bind_module
-from . import _core
+from . import _core, _on_import
 from ._core import (
     Generator,
     Tensor,
@@ -45,6 +45,7 @@ from .autograd import enable_grad, inference_mode, no_grad, set_grad_enabled
 __version__ = "0.1.0"
 
 _bind_module.install(globals())
+_on_import.install()
 
 half, double = float16, float64
 float = float32
