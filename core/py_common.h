@@ -76,6 +76,7 @@ td_rng rng_state();
 void set_rng_state(td_rng state);
 
 // create.cpp
+Owned array_of(PyObject *o); // the NumPy array of numbers that `__array__` of a foreign object gives, else null
 TensorRef tensor_from(PyObject *data, const DType *dtype); // a copy of numbers, nested sequences, buffers or a tensor
 TensorRef tensor_from_buffer(PyObject *o,
                              bool share); // share: same memory (the buffer is held); else a contiguous copy

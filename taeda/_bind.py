@@ -6,6 +6,8 @@ Nothing is traced, differentiated or compiled here; that happens on first use. R
 
 from __future__ import annotations
 
+import copyreg
+
 from . import _core, ops, return_types
 from .ops.namespace import F
 from .ops.table import FAMILIES, TABLE, OpDef, lookup
@@ -68,6 +70,10 @@ def bound(name: str):
     """The callable of any operator, those made on demand included (`mul.grad0`, `_pick_max.9`)."""
     found = _BOUND.get(name)
     return found if found is not None else _bind(lookup(name))
+
+
+# Operators are copied and pickled by name.
+copyreg.pickle(_core.Op, lambda op: (bound, (op.name,)))
 
 
 def _twin(op: OpDef):

@@ -240,6 +240,16 @@ def _array_namespace(self, *, api_version=None):
     return array_api
 
 
+def _array_wrap(self, array, context=None, return_scalar=False):
+    """What NumPy makes of a function's result on this tensor: a tensor in the result's memory where there is one."""
+    from numpy import asarray
+
+    try:
+        return _core.as_tensor(asarray(array))
+    except TypeError:  # no dtype of ours
+        return array
+
+
 def _to_device(self, device, /, *, stream=None):
     """The tensor on a device, as the array API standard spells it."""
     if stream is not None:
@@ -277,6 +287,7 @@ def install() -> None:
         "__reversed__": _reversed,
         "is_same_size": _is_same_size,
         "__array_namespace__": _array_namespace,
+        "__array_wrap__": _array_wrap,
         "to_device": _to_device,
     }.items():
         setattr(Tensor, name, method)

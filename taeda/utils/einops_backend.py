@@ -46,11 +46,9 @@ def register(backends: ModuleType) -> None:
             if operation in ("min", "max", "sum", "mean"):
                 name = {"min": "amin", "max": "amax"}.get(operation, operation)
                 return getattr(x, name)(dim=axes)
-            if operation in ("prod", "any", "all"):  # these take one dimension
-                for axis in sorted(axes, reverse=True):
-                    x = getattr(x, operation)(dim=axis)
-                return x
-            raise NotImplementedError(f"einops: no reduction of tensors is called {operation!r}")
+            for axis in sorted(axes, reverse=True):  # prod, any, all take one dimension
+                x = getattr(x, operation)(dim=axis)
+            return x
 
         def transpose(self, x: Any, axes: Any) -> Any:
             return x.permute(axes)
