@@ -41,7 +41,7 @@ def test_arrays_share_memory():
 def test_what_has_no_array():
     with pytest.raises(RuntimeError, match="requires grad"):
         np.asarray(taeda.ones(2, requires_grad=True))
-    with pytest.raises(TypeError, match="(?i)bfloat16"):
+    with pytest.raises(TypeError, match=r"(?i)bfloat16"):
         np.asarray(taeda.ones(2, dtype=taeda.bfloat16))
 
 
