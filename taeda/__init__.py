@@ -53,7 +53,7 @@ cfloat, cdouble = complex64, complex128
 
 #: Loaded on first use: `import taeda` stays fast.
 _SUBMODULES = frozenset(
-    ("autograd", "capture", "codegen", "data", "execute", "export", "ir", "jit", "nn", "optim", "passes", "serialization",
+    ("autograd", "capture", "codegen", "data", "execute", "export", "ir", "jit", "linalg", "nn", "optim", "passes", "serialization",
      "utils")
 )  # fmt: skip
 #: name -> the module that defines it.

@@ -6,6 +6,8 @@ Nothing is traced, differentiated or compiled here; that happens on first use. R
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from . import _core, ops
 from .ops.namespace import F
 from .ops.table import FAMILIES, TABLE, OpDef, lookup
@@ -39,6 +41,8 @@ def _spec(op: OpDef) -> dict:
         spec = {"accepts": tuple(op.accepts)}
     elif kind == "composite":
         spec = {"fn": op.fn}
+    elif kind == "host":
+        spec = {"fn": host_function(op), **({"accepts": tuple(op.accepts)} if op.accepts else {})}
     else:
         spec = {k: v for k, v in (op.traits or {}).items() if v is not None and k != "nn"}
         if op.accepts:
@@ -46,6 +50,17 @@ def _spec(op: OpDef) -> dict:
     if op.out and kind != "composite":
         spec["out"] = True
     return spec
+
+
+def host_function(op: OpDef):
+    """The function of a host operator: its module is imported by the first call."""
+    module, _, name = op.fn.partition(":")
+
+    def call(*args):
+        return getattr(import_module(f"{__package__}.{module}"), name)(*args)
+
+    call.__name__ = call.__qualname__ = op.name
+    return call
 
 
 def _bind(op: OpDef):
@@ -121,6 +136,10 @@ def write_out(op: str, result, out):
     """What `out=` means: the result goes into `out`, which takes the result's shape."""
     if out is None:
         return result
+    if isinstance(result, tuple):
+        if not isinstance(out, (tuple, list)) or len(out) != len(result):
+            raise TypeError(f"{op}(): argument 'out' must be a tuple of {len(result)} Tensors")
+        return type(result)(write_out(op, r, o) for r, o in zip(result, out))
     if not isinstance(out, Tensor):
         raise TypeError(f"{op}(): argument 'out' must be Tensor, not {type(out).__name__}")
     if out.requires_grad and F.is_grad_enabled():
@@ -175,6 +194,31 @@ def result_pair(op: str, first, second):
     return cls((first, second))
 
 
+class Named(tuple):
+    """Results with names, as PyTorch's return types."""
+
+    __slots__ = ()
+    _fields: tuple[str, ...] = ()
+
+    def __repr__(self):
+        body = ",\n".join(f"{n}={v!r}" for n, v in zip(self._fields, self))
+        return f"taeda.return_types.{type(self).__name__}(\n{body})"
+
+
+_NAMED: dict[str, type] = {}
+
+
+def named_results(op: str, fields: str, *values):
+    """A tuple of `values` that also go by the names in `fields`."""
+    cls = _NAMED.get(op)
+    if cls is None:
+        names = tuple(fields.split())
+        members: dict = {"__slots__": (), "_fields": names}
+        members |= {n: property(lambda self, k=k: self[k]) for k, n in enumerate(names)}
+        cls = _NAMED[op] = type(op, (Named,), members)
+    return cls(values)
+
+
 def write_pair(op: str, pair, out):
     """`out=(values, indices)`."""
     return result_pair(op, write_out(op, pair[0], out[0]), write_out(op, pair[1], out[1]))
@@ -188,6 +232,16 @@ def _with_out(name: str, fn):
     call.__name__ = call.__qualname__ = name
     call.__doc__ = fn.__doc__
     return call
+
+
+def public_names(prefix: str) -> dict:
+    """The functions of a namespace whose operators are called <prefix><name>, by name."""
+    found = {}
+    for op in list(TABLE.values()):
+        if op.name.startswith(prefix):
+            fn = _bind(op)
+            found[op.name[len(prefix) :]] = _with_out(op.name, fn) if op.out else fn
+    return found
 
 
 # -- hooks -------------------------------------------------------------------------------------------------------------
@@ -317,6 +371,7 @@ def install(public: dict) -> None:
         _empty=_core.empty,
         write_out=write_out,
         write_pair=write_pair,
+        named_results=named_results,
         result_pair=result_pair,
         family=family,
         check_device=ops.creation.check_device,

@@ -23,6 +23,7 @@ ALLOWED = {
     "nn": {"core", "public", "autograd", "utils", "ops"},  # nn.functional is read off the operator table
     "optim": {"core", "public", "nn", "utils"},
     "data": {"core", "public", "utils"},
+    "linalg": {"core", "public", "ops"},
     "utils": {"core", "public", "autograd", "data"},
 }
 
