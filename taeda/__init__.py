@@ -50,15 +50,19 @@ half, double = float16, float64
 float = float32
 short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
+e, pi, inf, nan = 2.718281828459045, 3.141592653589793, 1e999, 1e999 - 1e999
+newaxis = None
 
 #: Loaded on first use: `import taeda` stays fast.
 _SUBMODULES = frozenset(
-    ("autograd", "capture", "codegen", "data", "execute", "export", "ir", "jit", "linalg", "nn", "optim", "passes", "serialization",
-     "utils")
+    ("autograd", "capture", "codegen", "data", "execute", "export", "ir", "jit", "linalg", "nn", "optim", "passes", "return_types",
+     "serialization",      "utils")
 )  # fmt: skip
 #: name -> the module that defines it.
 _LAZY = {
-    "save": "serialization", "load": "serialization", "compile": "jit", "function": "jit", "explain": "jit",
+    "sym_max": "_scalars", "sym_min": "_scalars", "sym_int": "_scalars", "sym_float": "_scalars", "sym_not": "_scalars",
+    "sym_ite": "_scalars", "sym_sum": "_scalars", "sym_sqrt": "_scalars", "typename": "_scalars",
+    "SymInt": "capture", "SymBool": "capture", "save": "serialization", "load": "serialization", "compile": "jit", "function": "jit", "explain": "jit",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from . import _core, ops
+from . import _core, ops, return_types
 from .ops.namespace import F
 from .ops.table import FAMILIES, TABLE, OpDef, lookup
 
@@ -136,10 +136,6 @@ def write_out(op: str, result, out):
     """What `out=` means: the result goes into `out`, which takes the result's shape."""
     if out is None:
         return result
-    if isinstance(result, tuple):
-        if not isinstance(out, (tuple, list)) or len(out) != len(result):
-            raise TypeError(f"{op}(): argument 'out' must be a tuple of {len(result)} Tensors")
-        return type(result)(write_out(op, r, o) for r, o in zip(result, out))
     if not isinstance(out, Tensor):
         raise TypeError(f"{op}(): argument 'out' must be Tensor, not {type(out).__name__}")
     if out.requires_grad and F.is_grad_enabled():
@@ -160,74 +156,25 @@ def category(d) -> int:
     return 3 if d.is_complex else 2 if d.is_floating_point else 0 if d is _core.bool else 1
 
 
-class Pair(tuple):
-    """Two results with names, as PyTorch's return types."""
-
-    __slots__ = ()
-    _fields = ("values", "indices")
-    _name = ""
-
-    values = property(lambda self: self[0])
-    indices = property(lambda self: self[1])
-
-    def __repr__(self):
-        return (
-            f"taeda.return_types.{self._name}(\n" + ",\n".join(f"{n}={v!r}" for n, v in zip(self._fields, self)) + ")"
-        )
-
-
-_PAIRS: dict[str, type] = {}
-
-
 def result_pair(op: str, first, second):
     """(values, indices) of `op`."""
-    cls = _PAIRS.get(op)
-    if cls is None:
-        members: dict = {"__slots__": (), "_name": op}
-        if op == "aminmax":
-            members |= {
-                "_fields": ("min", "max"),
-                "min": property(lambda self: self[0]),
-                "max": property(lambda self: self[1]),
-            }
-        cls = _PAIRS[op] = type(op, (Pair,), members)
-    return cls((first, second))
+    return return_types.make(op, (first, second))
 
 
-class Named(tuple):
-    """Results with names, as PyTorch's return types."""
-
-    __slots__ = ()
-    _fields: tuple[str, ...] = ()
-
-    def __repr__(self):
-        body = ",\n".join(f"{n}={v!r}" for n, v in zip(self._fields, self))
-        return f"taeda.return_types.{type(self).__name__}(\n{body})"
-
-
-_NAMED: dict[str, type] = {}
-
-
-def named_results(op: str, fields: str, *values):
-    """A tuple of `values` that also go by the names in `fields`."""
-    cls = _NAMED.get(op)
-    if cls is None:
-        names = tuple(fields.split())
-        members: dict = {"__slots__": (), "_fields": names}
-        members |= {n: property(lambda self, k=k: self[k]) for k, n in enumerate(names)}
-        cls = _NAMED[op] = type(op, (Named,), members)
-    return cls(values)
-
-
-def write_pair(op: str, pair, out):
-    """`out=(values, indices)`."""
-    return result_pair(op, write_out(op, pair[0], out[0]), write_out(op, pair[1], out[1]))
+def write_tuple(op: str, results, out):
+    """`out=` of an operator with several results: a tuple of as many tensors."""
+    if not isinstance(out, (tuple, list)) or len(out) != len(results):
+        raise TypeError(f"{op}(): argument 'out' must be tuple of {len(results)} Tensors, not {type(out).__name__}")
+    written = tuple(write_out(op, r, o) for r, o in zip(results, out))
+    return written if type(results) is tuple else type(results)(written)
 
 
 def _with_out(name: str, fn):
     def call(*args, out=None, **kwargs):
         result = fn(*args, **kwargs)
-        return result if out is None else write_out(name, result, out)
+        if out is None:
+            return result
+        return (write_tuple if isinstance(result, tuple) else write_out)(name, result, out)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = fn.__doc__
@@ -297,22 +244,6 @@ def _gradient_hook(bound_op):
 
 
 # -- installing --------------------------------------------------------------------------------------------------------
-_INPLACE_SLOTS = {
-    "nb_add",
-    "nb_subtract",
-    "nb_multiply",
-    "nb_remainder",
-    "nb_power",
-    "nb_lshift",
-    "nb_rshift",
-    "nb_and",
-    "nb_xor",
-    "nb_or",
-    "nb_floor_divide",
-    "nb_true_divide",
-}
-
-
 def _install_entry(op: OpDef, public: dict) -> None:
     fn = _bind(op)
     names = (op.name, *(op.aliases or ()))
@@ -338,8 +269,9 @@ def _install_entry(op: OpDef, public: dict) -> None:
                 public[name + "_"] = twin
     for slot in op.slots or ():
         _core.set_slot(slot, fn)
-        if slot in _INPLACE_SLOTS and op.inplace:
-            _core.set_slot("nb_inplace_" + slot[3:], _BOUND[op.name + "_"])
+        twin = slot.replace("nb_", "nb_inplace_")
+        if op.inplace and twin != slot and twin in _core.slots:
+            _core.set_slot(twin, _BOUND[op.name + "_"])
     if op.role:
         _core.set_role(op.role, fn)
         if op.inplace and op.kind != "composite":
@@ -367,12 +299,13 @@ def install(public: dict) -> None:
         iinfo=_tensor.iinfo,
         tensor=_core.tensor,
         result_type=_core.result_type,
+        promote_types=_core.promote_types,
         get_default_dtype=_core.get_default_dtype,
         _empty=_core.empty,
         write_out=write_out,
-        write_pair=write_pair,
-        named_results=named_results,
+        write_pair=write_tuple,
         result_pair=result_pair,
+        result_tuple=return_types.make,
         family=family,
         check_device=ops.creation.check_device,
         rng_reserve=_core.rng_reserve,

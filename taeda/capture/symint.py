@@ -215,6 +215,12 @@ class SymInt:
     def __abs__(self):
         return self if self >= 0 else -self
 
+    def __sym_max__(self, other):
+        return self._make(S.maximum(self.env.resolve(self.expr), self.env.resolve(self._of(other))))
+
+    def __sym_min__(self, other):
+        return self._make(S.minimum(self.env.resolve(self.expr), self.env.resolve(self._of(other))))
+
     def _compare(self, op: str, other):
         o = self._of(other)
         if o is not None:

@@ -4,7 +4,7 @@ LAPACK (OpenBLAS) is loaded by the first call that needs it."""
 from __future__ import annotations
 
 from .._bind import public_names as _public_names
-from .errors import LinAlgError
+from .errors import LinAlgError as LinAlgError
 
 globals().update(_public_names("linalg_"))
 

@@ -363,11 +363,10 @@ def svd(A: Any, full: bool, vectors: bool, check: str) -> tuple[Any, Any, Any]:
     # The column-major matrix is the transposed one: its left singular vectors are the rows of Vh.
     M, S, info = A.clone(), F._empty((*batch, k), real), _info(batch)
     if not vectors:
-        U = Vh = none = F._empty((0,), A.dtype)
+        U = Vh = F._empty((0,), A.dtype)
     else:
         U = F._empty((*batch, m, m if full else k), A.dtype)
         Vh = F._empty((*batch, n if full else k, n), A.dtype)
-        none = None
     if not k and vectors:
         U, Vh = (
             F.eye(s, s if full else 0, dtype=A.dtype).expand(*batch, s, s if full else 0).contiguous() for s in (m, n)
@@ -431,10 +430,15 @@ def lstsq(A: Any, B: Any, driver: str, rcond: str) -> tuple[Any, Any, Any]:
         else:
             (size,) = _work(A.dtype, driver, *probe, *(x.tensor for x in tail), info)
             run(driver, A.dtype, count, *head, Shared(F._empty((size,), A.dtype)), size, *tail, info)
-        complain(
-            "linalg.lstsq", info, lambda c: f"The least squares solution could not be computed because the input matrix does not have full rank (error code: {c})."
-        )  # fmt: skip
+        complain("linalg.lstsq", info, _no_full_rank)
     return _flipped(X), rank.to(_core.int64), S
+
+
+def _no_full_rank(code: int) -> str:
+    return (
+        "The least squares solution could not be computed because the input matrix does not have full rank (error code: "
+        f"{code})."
+    )
 
 
 # -- permutations ------------------------------------------------------------------------------------------------------
@@ -489,7 +493,6 @@ def permutation_sign(pivots: Any) -> Any:
 def matrix_exp(A: Any) -> Any:
     """Scaling and squaring of Taylor polynomials (Bader, Blanes, Casas: Computing the matrix exponential with an optimized
     Taylor polynomial approximation, 2019) evaluated by Paterson and Stockmeyer's scheme, one scale a batch element."""
-    *batch, n, _ = A.shape
     if not A.numel():
         return A.clone()
     norm = F.amax(F.sum(F.abs(A), -2), -1)

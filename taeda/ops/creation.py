@@ -8,7 +8,12 @@ from .scalar import select
 from .table import composite, everything, generate
 
 generate(
-    "_full", lambda at, value: value, "int[] size, Number value, *, dtype? dtype=None", types="T", accepts=everything
+    "_full",
+    lambda at, value: value,
+    "int[] size, Number value, *, dtype? dtype=None",
+    types="T",
+    accepts=everything,
+    role="full",
 )
 generate(
     "_arange_int",
@@ -198,6 +203,29 @@ def arange(start, end=None, step=1, *, out=None, dtype=None, layout=None, device
     else:
         result = F._arange_int((count,), start, step, dtype=dtype)
     return finish(result, "arange", out, device, layout, requires_grad)
+
+
+@composite("range")
+def _range_with_end(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
+    """start, start + step, ... up to end, which is included. Deprecated: arange() leaves the end out, as Python does."""
+    import warnings
+
+    warnings.warn("range() includes its end, unlike Python's: use arange()", stacklevel=2)
+    if end is None:
+        start, end = 0, start
+    start, end, step = (x.item() if isinstance(x, F.Tensor) else x for x in (start, end, step))
+    dtype = _float(dtype)
+    if not dtype.is_floating_point:
+        start, end, step = int(start), int(end), int(step)
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if not -1e300 < start < 1e300 or not -1e300 < end < 1e300:
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    count = int((end - start) / step) + 1
+    make = F._arange if dtype.is_floating_point else F._arange_int
+    return finish(make((count,), start, step, dtype=dtype), "range", out, device, layout, requires_grad)
 
 
 @composite()

@@ -59,3 +59,14 @@ def pair(value, name: str, op: str, n: int = 2) -> list:
             raise RuntimeError(f"{op}(): {name} must be one number or {n}, got {len(value)}")
         return list(value)
     return [value] * n
+
+
+def tensor_argument(op: str, name: str, value) -> None:
+    """Raises unless `value` is a tensor."""
+    if not isinstance(value, F.Tensor):
+        raise TypeError(f"{op}(): argument '{name}' must be Tensor, not {type(value).__name__}")
+
+
+def kept(x, dim, keepdim):
+    """x, whose reduced dimension is still there with size 1, without it unless keepdim."""
+    return x if keepdim or not x.dim() else F._squeeze(x, (dim,))

@@ -40,7 +40,7 @@ def linalg_cholesky_ex(A, *, upper=False, check_errors=False):
     """(L, info): cholesky that does not raise; info [...] int32 is 0, or the order of the minor that is not positive."""
     check_square("linalg.cholesky_ex", A)
     L, info = F._linalg_cholesky(A, upper, _checked("linalg.cholesky_ex", check_errors))
-    return F.named_results("linalg_cholesky_ex", "L info", L, info)
+    return F.result_tuple("linalg_cholesky_ex", (L, info))
 
 
 @composite(method=True, out=True)
@@ -93,7 +93,7 @@ def linalg_lu_factor(A, *, pivot=True):
     check_matrix("linalg.lu_factor", A)
     _need_pivot("linalg.lu_factor", pivot)
     LU, pivots, _ = F._linalg_lu(A, "linalg.lu_factor")
-    return F.named_results("linalg_lu_factor", "LU pivots", LU, pivots)
+    return F.result_tuple("linalg_lu_factor", (LU, pivots))
 
 
 @composite(function=False, out=True)
@@ -102,7 +102,7 @@ def linalg_lu_factor_ex(A, *, pivot=True, check_errors=False):
     check_matrix("linalg.lu_factor_ex", A)
     _need_pivot("linalg.lu_factor_ex", pivot)
     found = F._linalg_lu(A, _checked("linalg.lu_factor_ex", check_errors))
-    return F.named_results("linalg_lu_factor_ex", "LU pivots info", *found)
+    return F.result_tuple("linalg_lu_factor_ex", found)
 
 
 def _unpacked(LU, pivots, data, permutation):
@@ -124,7 +124,7 @@ def linalg_lu(A, *, pivot=True):
     check_matrix("linalg.lu", A)
     _need_pivot("linalg.lu", pivot)
     LU, pivots, _ = F._linalg_lu(A, "")
-    return F.named_results("linalg_lu", "P L U", *_unpacked(LU, pivots, True, True))
+    return F.result_tuple("linalg_lu", _unpacked(LU, pivots, True, True))
 
 
 @composite(out=True)
@@ -133,7 +133,7 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
     check_matrix("lu_unpack", LU_data, "LU_data")
     if LU_pivots.dtype is not F.int32:
         raise RuntimeError(f"lu_unpack: LU_pivots must be int32, as lu_factor gives them, got {LU_pivots.dtype}")
-    return F.named_results("lu_unpack", "P L U", *_unpacked(LU_data, LU_pivots, unpack_data, unpack_pivots))
+    return F.result_tuple("lu_unpack", _unpacked(LU_data, LU_pivots, unpack_data, unpack_pivots))
 
 
 @composite(method=True)
@@ -143,7 +143,7 @@ def lu(A, pivot=True, get_infos=False, out=None):
     _need_pivot("lu", pivot)
     found = F._linalg_lu(A, _checked("lu", not get_infos))
     result = tuple(found[: 3 if get_infos else 2])
-    return F.write_out("lu", result, out)
+    return result if out is None else F.write_pair("lu", result, out)
 
 
 @composite(function=False, out=True)
@@ -198,21 +198,21 @@ def linalg_qr(A, mode="reduced"):
     check_matrix("linalg.qr", A)
     if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced', 'r', or 'complete'")
-    return F.named_results("linalg_qr", "Q R", *F._linalg_qr(A, mode))
+    return F.result_tuple("linalg_qr", F._linalg_qr(A, mode))
 
 
 @composite(method=True, out=True)
 def qr(input, some=True):
     """linalg.qr under its older name: some=False is mode="complete"."""
     check_matrix("qr", input)
-    return F.named_results("qr", "Q R", *F._linalg_qr(input, "reduced" if some else "complete"))
+    return F.result_tuple("qr", F._linalg_qr(input, "reduced" if some else "complete"))
 
 
 @composite(method=True, out=True)
 def geqrf(input):
     """(a, tau): R on and above the diagonal of a, and below it the Householder vectors whose factors are tau."""
     check_matrix("geqrf", input, "input")
-    return F.named_results("geqrf", "a tau", *F._linalg_geqrf(input))
+    return F.result_tuple("geqrf", F._linalg_geqrf(input))
 
 
 def _reflections(V, tau):
@@ -292,7 +292,7 @@ def linalg_ldl_factor(A, *, hermitian=False):
     them. Only the lower triangle of A is read. LinAlgError where D is singular."""
     check_square("linalg.ldl_factor", A)
     LD, pivots, _ = F._linalg_ldl(A, hermitian, "linalg.ldl_factor")
-    return F.named_results("linalg_ldl_factor", "LD pivots", LD, pivots)
+    return F.result_tuple("linalg_ldl_factor", (LD, pivots))
 
 
 @composite(function=False, out=True)
@@ -300,7 +300,7 @@ def linalg_ldl_factor_ex(A, *, hermitian=False, check_errors=False):
     """(LD, pivots, info): ldl_factor that does not raise."""
     check_square("linalg.ldl_factor_ex", A)
     found = F._linalg_ldl(A, hermitian, _checked("linalg.ldl_factor_ex", check_errors))
-    return F.named_results("linalg_ldl_factor_ex", "LD pivots info", *found)
+    return F.result_tuple("linalg_ldl_factor_ex", found)
 
 
 @composite(function=False, out=True)

@@ -64,7 +64,7 @@ def linalg_solve(A, B, *, left=True):
 def linalg_solve_ex(A, B, *, left=True, check_errors=False):
     """(result, info): solve that does not raise; info is the place of the first zero on U's diagonal, or 0."""
     name = "linalg.solve_ex"
-    return F.named_results("linalg_solve_ex", "result info", *_solve(name, A, B, left, name if check_errors else ""))
+    return F.result_tuple("linalg_solve_ex", _solve(name, A, B, left, name if check_errors else ""))
 
 
 def _inverse(A, check):
@@ -90,7 +90,7 @@ def inverse(input):
 def linalg_inv_ex(A, *, check_errors=False):
     """(inverse, info): inv that does not raise."""
     check_square("linalg.inv_ex", A)
-    return F.named_results("linalg_inv_ex", "inverse info", *_inverse(A, "linalg.inv" if check_errors else ""))
+    return F.result_tuple("linalg_inv_ex", _inverse(A, "linalg.inv" if check_errors else ""))
 
 
 @composite(function=False, out=True)
@@ -125,7 +125,7 @@ def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False):
     A, b = broadcast_batches(name, A, b)
     T = F.transpose(A, -2, -1) if transpose else A
     X = F._linalg_triangular(T, b, upper != transpose, True, unitriangular)
-    return F.named_results(name, "solution cloned_coefficient", X, A.clone())
+    return F.result_tuple(name, (X, A.clone()))
 
 
 @composite(function=False, out=True)
@@ -180,14 +180,14 @@ def det(input):
 def linalg_slogdet(A):
     """(sign, logabsdet) of the determinant; sign has absolute value 1, or is 0 where the matrix is singular."""
     check_square("linalg.slogdet", A)
-    return F.named_results("linalg_slogdet", "sign logabsdet", *F._linalg_slogdet(A)[:2])
+    return F.result_tuple("linalg_slogdet", F._linalg_slogdet(A)[:2])
 
 
 @composite(method=True, out=True)
 def slogdet(input):
     """linalg.slogdet."""
     check_square("slogdet", input)
-    return F.named_results("slogdet", "sign logabsdet", *F._linalg_slogdet(input)[:2])
+    return F.result_tuple("slogdet", F._linalg_slogdet(input)[:2])
 
 
 @composite(method=True)
@@ -309,4 +309,4 @@ def linalg_lstsq(A, B, rcond=None, *, driver=None):
         values = F.zeros((0,), dtype=values.dtype)
     if vector:
         X = F._squeeze(X, -1)
-    return F.named_results("linalg_lstsq", "solution residuals rank singular_values", X, residuals, rank, values)
+    return F.result_tuple("linalg_lstsq", (X, residuals, rank, values))

@@ -31,7 +31,7 @@ def linalg_eigh(A, UPLO="L"):
     triangle UPLO of A is read. LinAlgError where the iteration does not converge."""
     check_square("linalg.eigh", A)
     found = F._linalg_eigh(A, _lower("linalg.eigh", UPLO), True, "linalg.eigh")
-    return F.named_results("linalg_eigh", "eigenvalues eigenvectors", *found)
+    return F.result_tuple("linalg_eigh", found)
 
 
 @composite(function=False, out=True)
@@ -45,7 +45,7 @@ def linalg_eigvalsh(A, UPLO="L"):
 def linalg_eig(A):
     """(eigenvalues, eigenvectors) of square matrices [..., n, n], complex; the columns have norm 1, in no order."""
     check_square("linalg.eig", A)
-    return F.named_results("linalg_eig", "eigenvalues eigenvectors", *F._linalg_eig(A, True))
+    return F.result_tuple("linalg_eig", F._linalg_eig(A, True))
 
 
 @composite(function=False, out=True)
@@ -69,7 +69,7 @@ def linalg_svd(A, full_matrices=True, *, driver=None):
     where full_matrices is False. LinAlgError where the iteration does not converge."""
     check_matrix("linalg.svd", A)
     _driver("linalg.svd", driver)
-    return F.named_results("linalg_svd", "U S Vh", *F._linalg_svd(A, full_matrices, True, "linalg.svd"))
+    return F.result_tuple("linalg_svd", F._linalg_svd(A, full_matrices, True, "linalg.svd"))
 
 
 @composite(function=False, out=True)
@@ -88,9 +88,9 @@ def svd(input, some=True, compute_uv=True):
         m, n = input.shape[-2], input.shape[-1]
         S = F.linalg_svdvals(input)
         U, V = (F.zeros((*input.shape[:-2], k, k), dtype=input.dtype) for k in (m, n))
-        return F.named_results("svd", "U S V", U, S, V)
+        return F.result_tuple("svd", (U, S, V))
     U, S, Vh = F._linalg_svd(input, not some, True, "linalg.svd")
-    return F.named_results("svd", "U S V", U, S, _mh(Vh))
+    return F.result_tuple("svd", (U, S, _mh(Vh)))
 
 
 @composite(function=False, out=True)

@@ -499,37 +499,6 @@ def logcumsumexp(input, dim):
     return F.log(F.cumsum(F.exp(input - peak), dim)) + peak
 
 
-@composite(
-    method=True,
-    samples=lambda t: [((t(5),), {}), ((t(3, 4),), {"dim": 0}), ((t(3, 6),), {"n": 2})],
-    oracle="lambda x, n=1, dim=-1: numpy.diff(x, n, dim)",
-)
-def diff(input, n=1, dim=-1, prepend=None, append=None):
-    """n-th differences along a dimension."""
-    parts = [x for x in (prepend, input, append) if x is not None]
-    x = F.cat(parts, dim) if len(parts) > 1 else input
-    if n < 0:
-        raise RuntimeError(f"diff(): order must be non-negative but got {n}")
-    for _ in range(min(n, x.shape[dim]) if n > 1 else n):
-        if x.dtype is F.bool:
-            x = F.ne(F.slice(x, dim, 1, None, 1), F.slice(x, dim, 0, -1, 1))
-        else:
-            x = F.slice(x, dim, 1, None, 1) - F.slice(x, dim, 0, -1, 1)
-    return x
-
-
-@composite(
-    method=True,
-    aliases=("trapz",),
-    samples=lambda t: [((t(5),), {}), ((t(3, 4),), {"dx": 0.5})],
-    oracle="lambda y, x=None, dx=1: numpy.trapezoid(y, x, dx)",
-)
-def trapezoid(y, x=None, *, dx=1, dim=-1):
-    """Trapezoidal integral along a dimension."""
-    heights = (F.slice(y, dim, 1, None, 1) + F.slice(y, dim, 0, -1, 1)) / 2
-    return F.sum(heights * (dx if x is None else F.diff(x, dim=-1 if x.dim() == 1 else dim)), dim)
-
-
 @composite(method=True, function=True)
 def sum_to_size(input, *size):
     """Summed down to a shape that broadcasts to the input's: undoes broadcasting."""

@@ -118,6 +118,7 @@ structured(
     "cat",
     "cat",
     "Tensor[] tensors, int dim=0",
+    role="cat",
     grad=_cat_gradient,
     method=False,
     aliases=("concat", "concatenate"),
@@ -342,7 +343,7 @@ def meshgrid(*tensors, indexing=None):
     return tuple(grids)
 
 
-@composite()
+@composite(method=True)
 def diagflat(input, offset=0):
     """The matrix with the flattened input on a diagonal."""
     return F.diag_embed(F.reshape(input, (-1,)), offset)

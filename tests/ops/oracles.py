@@ -7,6 +7,8 @@ import itertools
 import numpy
 import scipy.special
 
+from .oracles_tensor import *  # noqa: F403
+
 
 def reduced(element):
     def oracle(x, t, reduction="mean", **_):

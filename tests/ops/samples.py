@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 
 import numpy
+import scipy.integrate
+import scipy.linalg
 import scipy.spatial
 import scipy.special
 import scipy.stats

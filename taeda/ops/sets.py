@@ -1,0 +1,265 @@
+"""Distinct elements, membership, and places in sorted sequences."""
+
+from __future__ import annotations
+
+from .helpers import product, tensor_argument, wrap_dim
+from .namespace import F
+from .table import composite
+
+
+# -- distinct elements -------------------------------------------------------------------------------------------------
+def _several(*results):
+    found = [r for r in results if r is not None]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _starts(same, count):
+    """Places where a run of equal neighbours begins, from `same[i]`: i and i + 1 are equal."""
+    first = F.cat([F.ones((1 if count else 0,), dtype=F.bool), F.logical_not(same)])
+    return first, F.reshape(F.nonzero(first), (-1,))
+
+
+def _run_lengths(places, count):
+    return F.diff(F.cat([places, F.full((1,), count, dtype=F.int64)]))
+
+
+def _row_ranks(rows):
+    """An integer for each row, in the rows' lexicographic order, equal for equal rows: columns are ranked, then the
+    ranks of neighbouring columns combined and ranked again until one column is left.
+    """
+    count = rows.shape[0]
+    keys = rows
+    while True:
+        values, order = F._sort(keys, 0, False)
+        step = F.cast(F.ne(F.slice(values, 0, 1, None, 1), F.slice(values, 0, 0, -1, 1)), F.int64)
+        rank = F.cumsum(F.cat([F.zeros((1, keys.shape[1]), dtype=F.int64), step], 0), 0)
+        keys = F.scatter(F.zeros_like(rank), 0, order, rank)
+        width = keys.shape[1]
+        if width == 1:
+            return F.reshape(keys, (-1,))
+        pairs = F.slice(keys, 1, 0, width - 1, 2) * count + F.slice(keys, 1, 1, None, 2)
+        keys = F.cat([pairs, F.slice(keys, 1, width - 1, None, 1)], 1) if width % 2 else pairs
+
+
+def _as_rows(op, input, dim):
+    """The slices along `dim` as rows of a matrix."""
+    dim = wrap_dim(dim, input.dim())
+    empty = [d for d, n in enumerate(input.shape) if n == 0]
+    if len(empty) > 1:
+        raise RuntimeError("Number of zero sized dimensions is more than one, so unique cannot be applied ")
+    if empty and empty[0] != dim:
+        raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
+    count = input.shape[dim] if input.dim() else 1
+    return dim, F.reshape(F.movedim(input, dim, 0) if input.dim() else input, (count, -1 if count else 0))
+
+
+@composite(
+    method=True,
+    samples=lambda t: [
+        ((t.ints(9, high=4),), {}),
+        ((t.ints(3, 5, high=4),), {"return_inverse": True, "return_counts": True}),
+        ((t.ints(6, 2, high=2),), {"dim": 0, "return_inverse": True, "return_counts": True}),
+        ((t.ints(3, 7, high=2),), {"dim": 1}),
+    ],
+    oracle="lambda x, return_inverse=False, return_counts=False, dim=None: numpy.unique(x, False, return_inverse, "
+    "return_counts, dim)",
+    opcheck=False,
+)
+def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
+    """The distinct elements in order (with dim: the distinct slices along it, in lexicographic order), and if asked for
+    the place of every element among them and how often each occurs. NaN is equal to nothing. Always sorted.
+    """
+    tensor_argument("unique", "input", input)
+    input = input.detach()
+    if dim is None:
+        values, order = F._sort(F.reshape(input, (-1,)), 0, False)
+        count = values.shape[0]
+        same = F.eq(F.slice(values, 0, 1, None, 1), F.slice(values, 0, 0, -1, 1))
+        shape = input.shape
+    else:
+        dim, rows = _as_rows("unique", input, dim)
+        count, shape = rows.shape[0], (rows.shape[0],)
+        if count == 0:
+            none = F.zeros((0,), dtype=F.int64)
+            return _several(F.clone(input), none if return_inverse else None, none if return_counts else None)
+        ranks, order = F._sort(_row_ranks(rows), 0, False)
+        same = F.eq(F.slice(ranks, 0, 1, None, 1), F.slice(ranks, 0, 0, -1, 1))
+    first, places = _starts(same, count)
+    if dim is None:
+        found = F.index_select(values, 0, places)
+    elif input.dim():
+        found = F.index_select(input, dim, F.index_select(order, 0, places))
+    else:
+        found = F.reshape(input, (1,))
+    inverse = None
+    if return_inverse:
+        rank = F.cumsum(first, 0) - 1
+        inverse = F.reshape(F.index_copy(F.zeros_like(rank), 0, order, rank), shape)
+    return _several(found, inverse, _run_lengths(places, count) if return_counts else None)
+
+
+@composite(
+    method=True,
+    samples=lambda t: [((t.ints(12, high=2),), {}), ((t.ints(9, 1, high=2),), {"return_counts": True, "dim": 0})],
+    oracle="oracles.unique_consecutive",
+    opcheck=False,
+)
+def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
+    """The first of every run of equal neighbours (with dim: of equal slices along it), and if asked for the run of every
+    element and the lengths of the runs.
+    """
+    tensor_argument("unique_consecutive", "input", input)
+    input = input.detach()
+    if dim is None:
+        flat = F.reshape(input, (-1,))
+        count, shape = flat.shape[0], input.shape
+        same = F.eq(F.slice(flat, 0, 1, None, 1), F.slice(flat, 0, 0, -1, 1))
+    else:
+        dim, rows = _as_rows("unique_consecutive", input, dim)
+        count, shape = rows.shape[0], (rows.shape[0],)
+        same = F.all(F.eq(F.slice(rows, 0, 1, None, 1), F.slice(rows, 0, 0, -1, 1)), (1,))
+    first, places = _starts(same, count)
+    if dim is None or not input.dim():
+        found = F.index_select(F.reshape(input, (-1,)), 0, places)
+    else:
+        found = F.index_select(input, dim, places)
+    inverse = F.reshape(F.cumsum(first, 0) - 1, shape) if return_inverse else None
+    return _several(found, inverse, _run_lengths(places, count) if return_counts else None)
+
+
+# -- membership --------------------------------------------------------------------------------------------------------
+@composite(
+    out=True,
+    samples=lambda t: [
+        ((t.ints(3, 4, high=9), t.ints(4, high=9)), {}),
+        ((t.ints(300, high=99), t.ints(50, high=99)), {"invert": True}),
+        ((t.ints(3, high=4), 2), {}),
+    ],
+    oracle="lambda x, y, invert=False: numpy.isin(x, y, invert=invert)",
+    opcheck=False,
+)
+def isin(elements, test_elements, *, assume_unique=False, invert=False):
+    """Whether each element is one of test_elements (invert: is not). One of the two may be a number. NaN never is.
+    Few test elements are compared one by one; many are sorted and searched. assume_unique changes nothing.
+    """
+    if not isinstance(elements, F.Tensor) and not isinstance(test_elements, F.Tensor):
+        raise TypeError(
+            f"isin(): elements or test_elements must be a Tensor, got {type(elements).__name__} and "
+            f"{type(test_elements).__name__}"
+        )
+    dtype = F.result_type(elements, test_elements)
+    elements, test = (
+        F.cast(x.detach(), dtype) if isinstance(x, F.Tensor) else F.tensor(x, dtype=dtype)
+        for x in (elements, test_elements)
+    )
+    test = F.reshape(test, (-1,))
+    count = test.shape[0]
+    if count == 0:
+        return F.full(elements.shape, bool(invert), dtype=F.bool)
+    if count <= 16 or dtype.is_complex:
+        found = F.any(F.eq(F.unsqueeze(elements, -1), test), (-1,))
+    else:
+        if dtype is F.bool:
+            elements, test = F.cast(elements, F.uint8), F.cast(test, F.uint8)
+        test = F._sort(test, 0, False)[0]
+        place = F.clamp_max(F.searchsorted(test, elements), count - 1)
+        found = F.eq(F.reshape(F.index_select(test, 0, F.reshape(place, (-1,))), elements.shape), elements)
+    return F.logical_not(found) if invert else found
+
+
+# -- places in sorted sequences ----------------------------------------------------------------------------------------
+def _check_sequences(op, sequence, values, sorter):
+    tensor_argument(op, "sorted_sequence", sequence)
+    if sequence.dtype is not values.dtype:
+        raise RuntimeError(
+            f"{op}(): boundary tensor and input value tensor should have same dtype, but got boundary tensor "
+            f"{sequence.dtype} and input value tensor {values.dtype}"
+        )
+    if sequence.dim() == 0:
+        raise RuntimeError(f"{op}(): boundaries tensor should have positive dimension, but got 0 dimension")
+    if sequence.dim() > 1 and tuple(sequence.shape[:-1]) != tuple(values.shape[:-1]):
+        raise RuntimeError(
+            f"{op}(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and "
+            f"input value tensor must match, but we got boundaries tensor {list(sequence.shape)} and input value "
+            f"tensor {list(values.shape)}"
+        )
+    if sorter is not None:
+        if tuple(sorter.shape) != tuple(sequence.shape):
+            raise RuntimeError(
+                f"{op}(): boundary and sorter must have the same size, but got boundary tensor "
+                f"{list(sequence.shape)} and got sorter tensor {list(sorter.shape)}"
+            )
+        if sorter.dtype is not F.int64:
+            raise RuntimeError(f"{op}(): sorter must be a tensor of long dtype but got dtype {sorter.dtype}")
+
+
+def _search(sequence, values, right):
+    """Halving: how many entries come before each value. A value that is NaN comes after all."""
+    size = sequence.shape[-1]
+    low = F.zeros(values.shape, dtype=F.int64)
+    if size == 0 or values.numel() == 0:
+        return low
+    high = F.full(values.shape, size, dtype=F.int64)
+    for _ in range(size.bit_length()):
+        middle = F.floor_divide(low + high, 2)
+        entry = F.gather(sequence, -1, F.clamp_max(middle, size - 1))
+        below = F.logical_not(F.gt(entry, values) if right else F.ge(entry, values))
+        below = F.logical_and(below, F.lt(middle, high))
+        low, high = F._where(below, middle + 1, low), F._where(below, high, F.minimum(middle, high))
+    return low
+
+
+@composite(
+    out=True,
+    samples=lambda t: [((t.sorted(5), t(2, 3)), {}), ((t.sorted(5), t(4)), {"right": True})],
+    opcheck=False,
+    oracle="lambda s, v, right=False: numpy.searchsorted(s, v, 'right' if right else 'left')",
+)
+def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None):
+    """Where the elements would be inserted into a sorted vector, or row by row into the sorted last dimension. side
+    "left" (right=False) gives the first possible place, "right" the last; sorter: indices that sort the sequence.
+    """
+    if side not in (None, "left", "right"):
+        raise RuntimeError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")
+    if side == "left" and right:
+        raise RuntimeError(
+            "searchsorted(): side and right can't be set to opposites, got side of left while right was True"
+        )
+    tensor_argument("searchsorted", "sorted_sequence", sorted_sequence)
+    values = input if isinstance(input, F.Tensor) else F.tensor(input, dtype=sorted_sequence.dtype)
+    _check_sequences("searchsorted", sorted_sequence, values, sorter)
+    sequence, values = sorted_sequence.detach(), values.detach()
+    if sorter is not None:
+        sequence = F.gather(sequence, -1, sorter)
+    if sequence.dtype is F.bool:
+        sequence, values = F.cast(sequence, F.uint8), F.cast(values, F.uint8)
+    flat = F.reshape(values, (-1,)) if sequence.dim() == 1 else values
+    found = F.reshape(_search(sequence, flat, right or side == "right"), values.shape)
+    return F.cast(found, F.int32) if out_int32 else found
+
+
+@composite(out=True, opcheck=False)
+def bucketize(input, boundaries, *, out_int32=False, right=False):
+    """The bucket of each element between sorted boundaries: boundaries[i - 1] < x <= boundaries[i] (right: <= and <)."""
+    tensor_argument("bucketize", "boundaries", boundaries)
+    if boundaries.dim() != 1:
+        raise RuntimeError(f"bucketize(): boundaries tensor must be 1 dimension, but got dim({boundaries.dim()})")
+    return F.searchsorted(boundaries, input, out_int32=out_int32, right=right)
+
+
+@composite(opcheck=False, samples=lambda t: [((t.ints(3, 2, high=24), (2, 3, 4)), {})], oracle="oracles.unravel_index")
+def unravel_index(indices, shape):
+    """The coordinates, one tensor a dimension, of flat indices into a tensor of the given shape."""
+    tensor_argument("unravel_index", "indices", indices)
+    if indices.dtype.is_floating_point or indices.dtype.is_complex or indices.dtype is F.bool:
+        raise TypeError(f"unravel_index(): expected 'indices' to be integer dtype, but got {indices.dtype}")
+    sizes = [shape] if isinstance(shape, int) else list(shape)
+    for n in sizes:
+        if not isinstance(n, int):
+            raise TypeError(f"unravel_index(): expected 'shape' sequence to be ints, but got {type(n).__name__}")
+        if n < 0:
+            raise ValueError(f"unravel_index(): 'shape' cannot have negative values, but got {tuple(sizes)}")
+    found = []
+    for d, n in enumerate(sizes):
+        found.append(F.remainder(F.floor_divide(indices, product(sizes[d + 1 :])), n))
+    return tuple(found)
