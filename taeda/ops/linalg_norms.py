@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .helpers import wrap_dim
-from .linalg_checks import check_field, check_matrix, check_same_dtype, check_square, check_tensor, dtype_name
+from .linalg_checks import check_field, check_same_dtype, check_square, check_tensor, dtype_name
 from .namespace import F
 from .table import composite
 
@@ -246,15 +246,3 @@ def linalg_multi_dot(tensors):
     if last:
         result = F._squeeze(result, 1)
     return F._squeeze(result, 0) if first else result
-
-
-@composite()
-def chain_matmul(*matrices, out=None):
-    """The product of matrices in the order of the fewest multiplications (see linalg.multi_dot)."""
-    if len(matrices) == 1 and isinstance(matrices[0], (tuple, list)):
-        matrices = tuple(matrices[0])
-    if not matrices:
-        raise RuntimeError("chain_matmul(): Expecting at least 1 matrix")
-    for t in matrices:
-        check_matrix("chain_matmul", t, "matrices")
-    return F.write_out("chain_matmul", matrices[0] if len(matrices) == 1 else F.linalg_multi_dot(matrices), out)
