@@ -14,6 +14,7 @@ void bind_random(nb::module_ &m);
 void bind_ops(nb::module_ &m);
 void bind_autograd(nb::module_ &m);
 void bind_program(nb::module_ &m);
+void bind_host(nb::module_ &m);
 nb::class_<Tensor> &tensor_class(); // for files that add methods to Tensor
 
 // Python callables given by _core.set_hook(name, fn). The slot's address never changes (keep it in a static); null

@@ -24,6 +24,7 @@ ALLOWED = {
     "optim": {"core", "public", "nn", "utils"},
     "data": {"core", "public", "utils"},
     "array_api": {"core", "public"},
+    "linalg": {"core", "public", "ops"},
     "utils": {"core", "public", "autograd", "data"},
 }
 
