@@ -6,11 +6,8 @@ Nothing is traced, differentiated or compiled here; that happens on first use. R
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import copyreg
-=======
 from importlib import import_module
->>>>>>> w-linalg
 
 from . import _core, ops, return_types
 from .ops.namespace import F
