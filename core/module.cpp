@@ -149,4 +149,5 @@ NB_MODULE(_core, m) {
   bind_autograd(m);
   bind_ops(m);
   bind_program(m);
+  bind_host(m);
 }

@@ -87,6 +87,11 @@ void read_spec(Op &op, PyObject *spec) {
     if (!op.composite || !PyCallable_Check(op.composite)) throw TypeFault("Op: a composite needs a callable 'fn'");
     Py_INCREF(op.composite);
   }
+  if (op.kind == "host") {
+    op.host = get("fn");
+    if (!op.host || !PyCallable_Check(op.host)) throw TypeFault("Op: a host operator needs a callable 'fn'");
+    Py_INCREF(op.host);
+  }
   if ((op.kind == "map" || op.kind == "rows") && op.in_types.size() != op.schema.params.size())
     throw ValueFault(format("Op %s: %zu operand letters for %zu parameters", op.name.c_str(), op.in_types.size(),
                             op.schema.params.size()));

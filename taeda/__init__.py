@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # ruff: noqa: F401, F811  (what is imported here is the public interface)
 from . import _bind as _bind_module
-from . import _core
+from . import _core, _on_import
 from ._core import (
     Generator,
     Tensor,
@@ -45,6 +45,7 @@ from .autograd import enable_grad, inference_mode, no_grad, set_grad_enabled
 __version__ = "0.1.0"
 
 _bind_module.install(globals())
+_on_import.install()
 
 half, double = float16, float64
 float = float32
@@ -55,8 +56,8 @@ newaxis = None
 
 #: Loaded on first use: `import taeda` stays fast.
 _SUBMODULES = frozenset(
-    ("autograd", "capture", "codegen", "data", "execute", "export", "func", "ir", "jit", "nn", "optim", "passes", "return_types",
-     "serialization",      "utils")
+    ("array_api", "autograd", "capture", "codegen", "data", "execute", "export", "fft", "func", "ir", "jit", "linalg",
+     "nn", "optim", "passes", "return_types", "serialization", "special", "utils")
 )  # fmt: skip
 #: name -> the module that defines it.
 _LAZY = {

@@ -6,6 +6,9 @@ Nothing is traced, differentiated or compiled here; that happens on first use. R
 
 from __future__ import annotations
 
+import copyreg
+from importlib import import_module
+
 from . import _core, ops, return_types
 from .ops.namespace import F
 from .ops.table import FAMILIES, TABLE, OpDef, lookup
@@ -39,6 +42,8 @@ def _spec(op: OpDef) -> dict:
         spec = {"accepts": tuple(op.accepts)}
     elif kind == "composite":
         spec = {"fn": op.fn}
+    elif kind == "host":
+        spec = {"fn": host_function(op), **({"accepts": tuple(op.accepts)} if op.accepts else {})}
     else:
         spec = {k: v for k, v in (op.traits or {}).items() if v is not None and k != "nn"}
         if op.accepts:
@@ -46,6 +51,17 @@ def _spec(op: OpDef) -> dict:
     if op.out and kind != "composite":
         spec["out"] = True
     return spec
+
+
+def host_function(op: OpDef):
+    """The function of a host operator: its module is imported by the first call."""
+    module, _, name = op.fn.partition(":")
+
+    def call(*args):
+        return getattr(import_module(f"{__package__}.{module}"), name)(*args)
+
+    call.__name__ = call.__qualname__ = op.name
+    return call
 
 
 def _bind(op: OpDef):
@@ -68,6 +84,10 @@ def bound(name: str):
     """The callable of any operator, those made on demand included (`mul.grad0`, `_pick_max.9`)."""
     found = _BOUND.get(name)
     return found if found is not None else _bind(lookup(name))
+
+
+# Operators are copied and pickled by name.
+copyreg.pickle(_core.Op, lambda op: (bound, (op.name,)))
 
 
 def _twin(op: OpDef):
@@ -164,6 +184,16 @@ def _with_out(name: str, fn):
     call.__name__ = call.__qualname__ = name
     call.__doc__ = fn.__doc__
     return call
+
+
+def public_names(prefix: str) -> dict:
+    """The functions of a namespace whose operators are called <prefix><name>, by name."""
+    found = {}
+    for op in list(TABLE.values()):
+        if op.name.startswith(prefix):
+            fn = _bind(op)
+            found[op.name[len(prefix) :]] = _with_out(op.name, fn) if op.out else fn
+    return found
 
 
 # -- hooks -------------------------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ ALLOWED = {
     "nn": {"core", "public", "autograd", "utils", "ops"},  # nn.functional is read off the operator table
     "optim": {"core", "public", "nn", "utils"},
     "data": {"core", "public", "utils"},
+    "array_api": {"core", "public"},
+    "linalg": {"core", "public", "ops"},
     "utils": {"core", "public", "autograd", "data"},
 }
 

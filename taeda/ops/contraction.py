@@ -482,21 +482,6 @@ def trace(input):
     return F.sum(F.diagonal(input))
 
 
-@composite(method=True, samples=lambda t: [((t(3, 3), 3), {}), ((t(3, 3), 1), {})], oracle="numpy.linalg.matrix_power")
-def matrix_power(input, n):
-    """A square matrix to a non-negative integer power."""
-    if n < 0:
-        raise RuntimeError(f"matrix_power(): negative powers need an inverse, got n={n}")
-    result = None
-    while n:
-        if n & 1:
-            result = input if result is None else F.matmul(result, input)
-        n >>= 1
-        if n:
-            input = F.matmul(input, input)
-    return F.expand(F.eye(input.shape[-1], dtype=input.dtype), input.shape) if result is None else result
-
-
 @composite(
     method=True,
     samples=lambda t: [((t(2, 3), t(2, 3)), {}), ((t(3, 2), t(3, 2), 0), {})],

@@ -7,6 +7,8 @@ building a wheel or cross-compiling.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from . import expr as E
 
 TYPE_CHECKING = False
@@ -310,6 +312,13 @@ class OpDef:
         return Gradient(grad_op, needs)
 
 
+class Abstract(NamedTuple):
+    """What is known of a tensor before a program runs: sizes (symbolic ones too) and dtype code."""
+
+    shape: tuple
+    dtype: str
+
+
 class Gradient:
     """A gradient map operator (`op` None: the incoming gradient itself) and what it reads: (code, index) pairs with
     code 0 the gradient, 1 an input, 2 an output."""
@@ -477,6 +486,13 @@ def structured(name, kind, params, *, form=None, types="", **attributes):
     parameter's name, `out`, `<tensor>_shape`, `<tensor>_dtype`. It returns one gradient (or None) a tensor parameter,
     through operators only. fn and types: the element's formula, where the operator runs a map kernel (cast). Keywords
     that are no attribute of an `OpDef` are traits of the kind.
+
+    kind "host": the values come from a library of the process. fn is "module:function" of this package (loaded on first
+    use), called with the arguments in schema order, tensors contiguous, and returns new tensors; numbers may only be
+    bool, int or str. results: the same arguments, each tensor as an `Abstract`, to a tuple of (sizes, dtype code), so
+    that a capture knows them. core_dims: how many trailing dimensions of each tensor argument one problem takes; those
+    in front are batch dimensions, equal in all arguments and handed on to all results, and dimensions given as
+    arguments are counted from the end. accepts: dtype codes of the first tensor.
     """
     ins, _, outs = types.partition("->")
     traits = {k: attributes.pop(k) for k in [*attributes] if k not in OpDef.__slots__}
