@@ -74,7 +74,7 @@ def _twin(op: OpDef):
     """The in-place form `name_`."""
     name = op.name + "_"
     if op.kind == "composite" or op.inplace == "copy":
-        make = _bind(op)
+        make = _exported(op, _bind(op)) if op.kind == "composite" else _bind(op)
 
         def found(self, *args, **kwargs):
             return _write_back(name, self, make(_readable(self), *args, **kwargs))
@@ -154,16 +154,20 @@ def write_tuple(op: str, results, out):
     return written if type(results) is tuple else type(results)(written)
 
 
-def _with_out(name: str, fn):
-    def call(*args, out=None, **kwargs):
-        result = fn(*args, **kwargs)
-        if out is None:
-            return result
-        return (write_tuple if isinstance(result, tuple) else write_out)(name, result, out)
+#: NumPy's names of parameters, which PyTorch's functions take too.
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
 
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = fn.__doc__
-    return call
+
+def _exported(op: OpDef, fn):
+    """A composite as users call it: with `out=` where it has one, and with NumPy's names."""
+    names = op.fn.__code__.co_varnames[: op.fn.__code__.co_argcount + op.fn.__code__.co_kwonlyargcount]
+    renames = {other: own for other, own in _NUMPY_NAMES.items() if own in names and other not in names}
+    takes_out = bool(op.out) and "out" not in names
+    return _core.Function(fn, op.name, renames, takes_out) if renames or takes_out else fn
+
+
+def _write_result(op: str, result, out):
+    return (write_tuple if isinstance(result, tuple) else write_out)(op, result, out)
 
 
 # -- hooks -------------------------------------------------------------------------------------------------------------
@@ -241,15 +245,15 @@ def _install_entry(op: OpDef, public: dict) -> None:
     space = F.__dict__
     for name in names:
         space[name] = fn
+    exported = _exported(op, fn) if op.kind == "composite" and op.grad is None else fn
     if op.function and op.name[0] != "_":
-        exported = _with_out(op.name, fn) if op.out and op.kind == "composite" else fn
         for name in names:
             public[name] = exported
     if op.method is True:
         for name in names:
-            setattr(Tensor, name, fn)
+            setattr(Tensor, name, exported)
     elif op.method:
-        setattr(Tensor, op.method, fn)
+        setattr(Tensor, op.method, exported)
     if op.inplace:
         twin = _twin(op)
         for name in names:
@@ -308,7 +312,7 @@ def install(public: dict) -> None:
     )
     _core.set_hook("kernel", _kernel_hook)
     _core.set_hook("gradient", _gradient_hook)
-    _core.set_hook("write_out", write_out)
+    _core.set_hook("write_out", _write_result)
     for op in list(TABLE.values()):
         _install_entry(op, public)
     _tensor.install()

@@ -235,6 +235,7 @@ _added(
 @composite(
     method=True,
     inplace=True,
+    out=True,
     samples=lambda t: [((t(3, 5), t(2, 3, 4), t(2, 4, 5)), {})],
     oracle="lambda x, a, b: x + numpy.einsum('bij,bjk->ik', a, b)",
 )
@@ -457,7 +458,7 @@ def _join_into(x, lx, y, ly, out):
 
 
 # -- further products --------------------------------------------------------------------------------------------------
-@composite(method=True, samples=lambda t: [((t(2, 3), t(4, 2)), {})], oracle="numpy.kron")
+@composite(method=True, out=True, samples=lambda t: [((t(2, 3), t(4, 2)), {})], oracle="numpy.kron")
 def kron(input, other):
     """Kronecker product."""
     n = max(input.dim(), other.dim())
@@ -475,7 +476,12 @@ def trace(input):
     return F.sum(F.diagonal(input))
 
 
-@composite(method=True, samples=lambda t: [((t(3, 3), 3), {}), ((t(3, 3), 1), {})], oracle="numpy.linalg.matrix_power")
+@composite(
+    method=True,
+    out=True,
+    samples=lambda t: [((t(3, 3), 3), {}), ((t(3, 3), 1), {})],
+    oracle="numpy.linalg.matrix_power",
+)
 def matrix_power(input, n):
     """A square matrix to a non-negative integer power."""
     if n < 0:
@@ -492,6 +498,7 @@ def matrix_power(input, n):
 
 @composite(
     method=True,
+    out=True,
     samples=lambda t: [((t(2, 3), t(2, 3)), {}), ((t(3, 2), t(3, 2), 0), {})],
     oracle="lambda a, b, d=-1: numpy.cross(a, b, axis=d)",
 )

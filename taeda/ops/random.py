@@ -110,15 +110,29 @@ def randn(*size, generator=None, out=None, dtype=None, layout=None, device=None,
 
 
 @composite()
-def rand_like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+def rand_like(input, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
     """rand() of the input's shape and dtype."""
-    return finish(_uniform(input.shape, dtype or input.dtype), "rand_like", None, device, layout, requires_grad)
+    return finish(
+        _uniform(input.shape, dtype or input.dtype, generator=generator),
+        "rand_like",
+        None,
+        device,
+        layout,
+        requires_grad,
+    )
 
 
 @composite()
-def randn_like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+def randn_like(input, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
     """randn() of the input's shape and dtype."""
-    return finish(_gauss(input.shape, dtype or input.dtype), "randn_like", None, device, layout, requires_grad)
+    return finish(
+        _gauss(input.shape, dtype or input.dtype, generator=generator),
+        "randn_like",
+        None,
+        device,
+        layout,
+        requires_grad,
+    )
 
 
 def _range(dtype):
@@ -158,12 +172,13 @@ def randint(
 
 @composite()
 def randint_like(
-    input, low, high=None, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
-):
+    input, low, high=None, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False,
+    memory_format=None,
+):  # fmt: skip
     """randint() of the input's shape and dtype."""
     low, high = (0, low) if high is None else (low, high)
     return finish(
-        _integers(low, high, input.shape, dtype or input.dtype, "randint_like"),
+        _integers(low, high, input.shape, dtype or input.dtype, "randint_like", generator),
         "randint_like",
         None,
         device,

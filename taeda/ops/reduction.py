@@ -53,6 +53,7 @@ reduce_op("_prod", "prod", out="acc", grad=_prod_gradient, method=False, functio
 
 @composite(
     method=True,
+    out=True,
     samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 1), {}), ((t(2, 3), 0), {"keepdim": True})],
     oracle="lambda x, dim=None, keepdim=False: x.prod(dim, keepdims=keepdim)",
 )
@@ -200,7 +201,7 @@ _three_forms("max", "maximum")
 _three_forms("min", "minimum")
 
 
-@composite(method=True)
+@composite(method=True, out=True)
 def aminmax(input, *, dim=None, keepdim=False):
     """Both extremes."""
     return F.result_pair("aminmax", F.amin(input, dim, keepdim), F.amax(input, dim, keepdim))
@@ -310,13 +311,13 @@ def _with_mean(op, input, dim, unbiased, keepdim, correction):
     return F.cast(variance if op == "var_mean" else F._norm_root(variance), input.dtype), F.cast(center, input.dtype)
 
 
-@composite()
+@composite(out=True)
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """(variance, mean)."""
     return _with_mean("var_mean", input, dim, unbiased, keepdim, correction)
 
 
-@composite()
+@composite(out=True)
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """(standard deviation, mean)."""
     return _with_mean("std_mean", input, dim, unbiased, keepdim, correction)
@@ -462,6 +463,7 @@ scan_op(
 
 @composite(
     method=True,
+    out=True,
     samples=lambda t: [((t(5), 0), {}), ((t(3, 4), 1), {})],
     oracle="lambda x, d: numpy.logaddexp.accumulate(x, d)",
 )

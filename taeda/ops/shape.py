@@ -50,8 +50,20 @@ def _check_pieces(op, count, size):
 
 
 @composite(method=True)
-def tensor_split(input, indices_or_sections, dim=0):
+def tensor_split(input, indices_or_sections=None, dim=0, *, sections=None, indices=None):
     """Pieces between the given indices, or `n` pieces whose sizes differ by at most one."""
+    given = [x for x in (indices_or_sections, sections, indices) if x is not None]
+    if len(given) != 1:
+        raise TypeError(f"tensor_split(): takes one of indices_or_sections, sections and indices, got {len(given)}")
+    (indices_or_sections,) = given
+    if isinstance(indices_or_sections, F.Tensor):
+        if indices_or_sections.dim() > 1 or indices_or_sections.dtype is not F.int64:
+            raise RuntimeError(
+                "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor of "
+                f"int64, but got {indices_or_sections.dim()} dimensions of {indices_or_sections.dtype}"
+            )
+        if indices_or_sections.dim() == 0:
+            indices_or_sections = int(indices_or_sections.item())
     dim = wrap_dim(dim, input.dim())
     size = input.shape[dim]
     if isinstance(indices_or_sections, int):
@@ -186,9 +198,9 @@ def column_stack(tensors):
     samples=lambda t: [((t(2, 3), 2, 2), {}), ((t(3), 2, 1), {}), ((t(2, 3), (1, 3)), {})],
     oracle="lambda x, *r: numpy.tile(x, r[0] if isinstance(r[0], tuple) else r)",
 )
-def repeat(input, *repeats):
+def repeat(input, *args, repeats=None):
     """Copies side by side, `repeats` times along each dimension."""
-    counts = ints(repeats)
+    counts = ints(args) if repeats is None else ints((repeats,))
     if len(counts) < input.dim():
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     sizes = [1] * (len(counts) - input.dim()) + list(input.shape)
@@ -200,9 +212,9 @@ def repeat(input, *repeats):
 @composite(
     method=True, samples=lambda t: [((t(2, 3), (2,)), {}), ((t(3), (2, 2)), {})], oracle="lambda x, r: numpy.tile(x, r)"
 )
-def tile(input, *dims):
+def tile(input, *args, dims=None):
     """repeat() that fills missing counts with 1."""
-    counts = ints(dims)
+    counts = ints(args) if dims is None else ints((dims,))
     return F.repeat(input, [1] * (input.dim() - len(counts)) + counts)
 
 
@@ -240,10 +252,11 @@ def repeat_interleave(input, repeats, dim=None, *, output_size=None):
     samples=lambda t: [((t(2, 3), (0,)), {}), ((t(2, 3, 4), (1, -1)), {})],
     oracle="lambda x, d: numpy.flip(x, d)",
 )
-def flip(input, *dims):
+def flip(input, *args, dims=None):
     """Reversed along the given dimensions; a copy."""
+    dims = ints(args) if dims is None else ints((dims,))
     out = input
-    for d in wrap_dims(ints(dims), input.dim()) if dims and dims != ((),) else []:
+    for d in wrap_dims(dims, input.dim()) if dims else []:
         out = F.index_select(out, d, F.arange(input.shape[d] - 1, -1, -1))
     return F.clone(input) if out is input else out
 
