@@ -23,8 +23,6 @@ constexpr DTypeInfo kInfo[TD_NUM_DTYPES] = {
 
 DType g_default = TD_F32;
 
-DType complex_of(DType d) { return d == TD_F64 || d == TD_C128 ? TD_C128 : TD_C64; }
-
 // float32 -> the 16 high bits of a format with `mantissa` stored bits, rounding to nearest even.
 uint16_t to_bfloat16(float f) {
   uint32_t u = std::bit_cast<uint32_t>(f);
@@ -92,6 +90,9 @@ void set_default_dtype(DType d) {
         format("only floating-point types are supported as the default type, but got taeda.%s", info(d).name));
   g_default = d;
 }
+
+DType complex_of(DType d) { return d == TD_F64 || d == TD_C128 ? TD_C128 : TD_C64; }
+DType real_of(DType d) { return d == TD_C64 ? TD_F32 : d == TD_C128 ? TD_F64 : d; }
 
 DType promote(DType a, DType b) {
   if (a == b) return a;

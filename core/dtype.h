@@ -23,6 +23,8 @@ const DTypeInfo &info(DType d);
 inline size_t itemsize(DType d) { return info(d).size; }
 inline bool is_float(DType d) { return info(d).category == Category::Float; }
 inline bool is_complex(DType d) { return info(d).category == Category::Complex; }
+DType complex_of(DType d); // the complex dtype whose parts are d's
+DType real_of(DType d);    // of the parts of a complex number; else d
 inline bool is_integral(DType d, bool with_bool) {
   return info(d).category == Category::Int || (with_bool && d == TD_BOOL);
 }

@@ -180,6 +180,10 @@ Results labelled(Op &op, const TensorRef &a, const TensorRef &b, const std::stri
 } // namespace
 
 Results run_contract(Op &op, Args &args) {
+  if (is_complex(args[0].tensor()->dtype)) {
+    check_dtypes(op, *args[0].tensor(), *args[1].tensor());
+    return by_parts(op, args);
+  }
   if (op.form == "matmul") return matmul(op, args[0].tensor(), args[1].tensor());
   if (op.form == "linear") return linear(op, args[0].tensor(), args[1].tensor(), args[2]);
   return labelled(op, args[0].tensor(), args[1].tensor(), std::get<std::string>(args[2].v));

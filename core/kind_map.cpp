@@ -77,6 +77,10 @@ DType letter_dtype(const Op &op, char letter, DType common) {
     return TD_F64;
   case 'p':
     return compute_dtype(common);
+  case 'r':
+    return real_of(common);
+  case 'c':
+    return complex_of(common);
   default:
     throw ValueFault(format("%s: unknown operand letter '%c'", op.title(), letter));
   }
@@ -103,30 +107,37 @@ template <size_t N> void make_plan(const Op &op, const Args &args, Plan<N> &p) {
   broadcast_operands(op, args, p);
 }
 
-// Operand descriptors: outputs, then inputs.
+// Operand descriptors: outputs, then inputs. A complex operand is two of its real dtype, side by side in memory.
 template <size_t N> struct Operands {
   int64_t strides[N][TD_MAX_DIMS];
-  td_operand ops[N];
-  uint8_t sizes[N];
+  td_operand ops[2 * N];
+  uint8_t sizes[2 * N];
+  size_t count = 0;
+  void add(char *data, const int64_t *strides, DType d) {
+    bool pair = is_complex(d);
+    auto size = uint8_t(itemsize(d) >> int(pair));
+    for (int part = 0; part <= int(pair); ++part) {
+      ops[count] = {data + part * size, strides};
+      sizes[count++] = size;
+    }
+  }
 };
 
 template <size_t N> void describe(Plan<N> &p, const Results &outs, const Dims &sizes, Operands<N> &o) {
   size_t n = sizes.size();
   for (size_t i = 0; i < p.n_out; ++i) {
     byte_strides(*outs[i], sizes, o.strides[i]);
-    o.ops[i] = {outs[i]->data(), o.strides[i]};
-    o.sizes[i] = uint8_t(itemsize(p.out[i]));
+    o.add(outs[i]->data(), o.strides[i], p.out[i]);
   }
   for (size_t i = 0; i < p.n_in; ++i) {
     int64_t *strides = o.strides[p.n_out + i];
     if (p.tensors[i]) {
       byte_strides(*p.tensors[i], sizes, strides);
-      o.ops[p.n_out + i] = {p.tensors[i]->data(), strides};
+      o.add(p.tensors[i]->data(), strides, p.in[i]);
     } else {
       std::memset(strides, 0, n * sizeof(int64_t));
-      o.ops[p.n_out + i] = {p.numbers[i].bytes, strides};
+      o.add(p.numbers[i].bytes, strides, p.in[i]);
     }
-    o.sizes[p.n_out + i] = uint8_t(itemsize(p.in[i]));
   }
 }
 
@@ -147,18 +158,18 @@ template <size_t N> bool all_flat(const Plan<N> &p) {
 // One dimension does for contiguous operands of one shape.
 template <size_t N> td_status map_flat(const td_kernel *k, Plan<N> &p, const Results &outs) {
   int64_t strides[N];
-  td_operand ops[N];
+  Operands<N> o;
   for (size_t i = 0; i < p.n_out; ++i) {
     strides[i] = int64_t(itemsize(p.out[i]));
-    ops[i] = {outs[i]->data(), &strides[i]};
+    o.add(outs[i]->data(), &strides[i], p.out[i]);
   }
   for (size_t i = 0; i < p.n_in; ++i) {
     size_t j = p.n_out + i;
     strides[j] = p.tensors[i] ? int64_t(itemsize(p.in[i])) : 0;
-    ops[j] = {p.tensors[i] ? p.tensors[i]->data() : p.numbers[i].bytes, &strides[j]};
+    o.add(p.tensors[i] ? p.tensors[i]->data() : p.numbers[i].bytes, &strides[j], p.in[i]);
   }
   int64_t n = outs[0]->numel();
-  return td_map(k, ops, 1, &n);
+  return td_map(k, o.ops, 1, &n);
 }
 
 template <class T> bool any_zero(const Tensor &t, size_t dim, const char *at) {

@@ -66,6 +66,10 @@ Results run_reduce(Op &op, Args &args) {
   if (args.size() > 3 && !args[3].none()) x = raw_cast(x, std::get<DType>(args[3].v));
   if (op.to_float && is_integral(x->dtype, true)) x = raw_cast(x, default_dtype());
   check_accepts(op, x->dtype);
+  if (is_complex(x->dtype)) {
+    args[0].v = x;
+    return by_parts(op, args);
+  }
   size_t ndim = x->ndim();
   std::vector<bool> reduced = reduced_dims(op, args[1], ndim);
   bool everything = args[1].none();
@@ -118,6 +122,10 @@ Results run_scan(Op &op, Args &args) {
   TensorRef x = args[0].tensor();
   if (args.size() > 2 && !args[2].none()) x = raw_cast(x, std::get<DType>(args[2].v));
   check_accepts(op, x->dtype);
+  if (is_complex(x->dtype)) {
+    args[0].v = x;
+    return by_parts(op, args);
+  }
   bool given = args.size() > 2 && !args[2].none();
   DType out_dtype = !given && is_integral(x->dtype, true) ? TD_I64 : x->dtype;
   int64_t dim = wrap_dim(op.title(), args[1].integer(), std::max<int64_t>(int64_t(x->ndim()), 1));

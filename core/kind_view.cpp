@@ -49,6 +49,41 @@ TensorRef as_dtype(const char *name, const TensorRef &t, DType d) {
   return r;
 }
 
+// Complex numbers as pairs in a new last dimension, and back.
+TensorRef as_real(const char *name, const TensorRef &t) {
+  if (!is_complex(t->dtype)) throw RuntimeFault(format("%s is only supported for complex tensors", name));
+  Dims sizes = t->sizes, strides = t->strides;
+  for (int64_t &s : strides) s *= 2;
+  sizes.push_back(2);
+  strides.push_back(1);
+  TensorRef r = view_of(t, sizes, strides, t->offset * 2);
+  r->dtype = real_of(t->dtype);
+  return r;
+}
+
+TensorRef as_complex(const char *name, const TensorRef &t) {
+  if (t->dtype != TD_F32 && t->dtype != TD_F64)
+    throw RuntimeFault(
+        format("%s is only supported for floating point tensors (float32, float64), but got a tensor of type %s", name,
+               info(t->dtype).name));
+  if (!t->ndim()) throw RuntimeFault("Input tensor must have one or more dimensions");
+  size_t last = t->ndim() - 1;
+  if (t->sizes[last] != 2) throw RuntimeFault("Tensor must have a last dimension of size 2");
+  if (t->strides[last] != 1) throw RuntimeFault("Tensor must have a last dimension with stride 1");
+  Dims sizes = t->sizes, strides = t->strides;
+  sizes.resize(last);
+  strides.resize(last);
+  for (int64_t &s : strides) {
+    if (s % 2)
+      throw RuntimeFault("Tensor must have a stride divisible by 2 for all but last dimension");
+    s /= 2;
+  }
+  if (t->offset % 2) throw RuntimeFault("Tensor must have a storage_offset divisible by 2");
+  TensorRef r = view_of(t, sizes, strides, t->offset / 2);
+  r->dtype = complex_of(t->dtype);
+  return r;
+}
+
 int64_t or_else(const Arg &a, int64_t fallback) { return a.none() ? fallback : a.integer(); }
 
 } // namespace
@@ -60,6 +95,8 @@ Results run_view(Op &op, Args &args) {
   if (form == "reshape") return {reshaped(op, t, args[1].dims(), true)};
   if (form == "view") return {reshaped(op, t, args[1].dims(), false)};
   if (form == "dtype") return {as_dtype("view", t, std::get<DType>(args[1].v))};
+  if (form == "as_real") return {as_real(name, t)};
+  if (form == "as_complex") return {as_complex(name, t)};
   if (form == "alias") return {view_of(t, t->sizes, t->strides, t->offset)};
   if (form == "transpose") {
     int64_t n = std::max<int64_t>(int64_t(t->ndim()), 1);

@@ -34,13 +34,18 @@ Results results_from(PyObject *o, const Op &op) {
   return r;
 }
 
-Results trace(Op &op, Args &args) {
-  static PyObject *&callback = hook("trace");
-  if (!callback) throw RuntimeFault("a capture runs, but nothing takes its operators");
+// (op, args in schema order) handed to a hook.
+Results hand_over(PyObject *callback, Op &op, const Args &args) {
   Owned list(PyList_New(Py_ssize_t(args.size())));
   for (size_t i = 0; i < args.size(); ++i) PyList_SET_ITEM(list.get(), Py_ssize_t(i), arg_object(args[i]));
   Owned result(PyObject_CallFunctionObjArgs(callback, op.self_py, list.get(), nullptr));
   return results_from(result.get(), op);
+}
+
+Results trace(Op &op, Args &args) {
+  static PyObject *&callback = hook("trace");
+  if (!callback) throw RuntimeFault("a capture runs, but nothing takes its operators");
+  return hand_over(callback, op, args);
 }
 
 void refuse_traced(const Op &op, const Args &args) {
@@ -88,6 +93,13 @@ Results run_composite(Op &op, Args &args) {
 }
 
 } // namespace
+
+Results by_parts(Op &op, const Args &args) {
+  static PyObject *&callback = hook("complex");
+  if (!callback) throw RuntimeFault("hook 'complex' is not set");
+  GradMode off(false);
+  return hand_over(callback, op, args);
+}
 
 Results call(Op &op, Args &args) {
   if (op.inplace_arg >= 0) check_inplace(op, args);
@@ -262,7 +274,14 @@ void copy_into(Tensor &dst, const Tensor &src) {
   int64_t strides[2][TD_MAX_DIMS];
   byte_strides(dst, dst.sizes, strides[0]);
   byte_strides(*from, dst.sizes, strides[1]);
-  td_operand ops[2] = {{dst.data(), strides[0]}, {from->data(), strides[1]}};
+  td_operand ops[4]; // the parts of a complex number are operands of their own
+  size_t n = 0;
+  auto add = [&](const Tensor &t, const int64_t *s) {
+    ops[n++] = {t.data(), s};
+    if (is_complex(t.dtype)) ops[n++] = {t.data() + itemsize(t.dtype) / 2, s};
+  };
+  add(dst, strides[0]);
+  add(*from, strides[1]);
   check_status(td_map(k, ops, int(dst.ndim()), dst.sizes.data()), "copy_");
 }
 

@@ -120,6 +120,8 @@ struct Op {
 
 // The one call path: run (or hand to the capture) and attach the backward node. Every caller goes through it.
 Results call(Op &op, Args &args);
+// An operator on complex numbers whose kind has no kernels for them: a Python rule over their parts (hook `complex`).
+Results by_parts(Op &op, const Args &args);
 Results call_values(Op &op,
                     std::initializer_list<TensorRef> tensors); // for C++ callers: tensors only, defaults for the rest
 // Python entries: a new reference (a tensor or a tuple).

@@ -146,15 +146,24 @@ PyObject *number_of(PyObject *self, const char *what) {
   return item_of(t);
 }
 
+// A complex number stands for a real one only if it is one.
+Owned real_number(PyObject *self, const char *what, const char *type) {
+  Owned v(number_of(self, what));
+  if (!PyComplex_Check(v.get())) return v;
+  Py_complex c = PyComplex_AsCComplex(v.get());
+  if (c.imag != 0) throw RuntimeFault(format("value cannot be converted to type %s without overflow", type));
+  return Owned(PyFloat_FromDouble(c.real));
+}
+
 PyObject *int_slot(PyObject *self) {
   return guarded([&] {
-    Owned v(number_of(self, "int"));
+    Owned v(real_number(self, "int", "int64_t"));
     return PyNumber_Long(v.get());
   });
 }
 PyObject *float_slot(PyObject *self) {
   return guarded([&] {
-    Owned v(number_of(self, "float"));
+    Owned v(real_number(self, "float", "double"));
     return PyNumber_Float(v.get());
   });
 }

@@ -216,7 +216,7 @@ def _gradient_hook(bound_op):
     if op.kind == "map":
         answers = []
         for j, t in enumerate(op.in_types):
-            rule = op.gradient(j) if t == "T" else None
+            rule = op.gradient(j) if t in ("T", "r") else None
             answers.append(None if rule is None else (None if rule.op is None else _bind(rule.op), rule.needs))
         return tuple(answers)
     return (op.grad, _needs(op)) if op.grad else None
@@ -313,6 +313,7 @@ def install(public: dict) -> None:
     _core.set_hook("kernel", _kernel_hook)
     _core.set_hook("gradient", _gradient_hook)
     _core.set_hook("write_out", _write_result)
+    _core.set_hook("complex", ops.complex_tensor.on_complex)
     for op in list(TABLE.values()):
         _install_entry(op, public)
     _tensor.install()

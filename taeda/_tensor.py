@@ -209,6 +209,20 @@ def _all_transposed(self):
     return F.permute(self, list(range(self.dim() - 1, -1, -1)))
 
 
+def _conjugate_transpose(self):
+    """A matrix transposed and conjugated."""
+    if self.dim() not in (0, 2):
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.dim()}-D tensor.")
+    return F.adjoint(self)
+
+
+def _part_setter(name):
+    def write(self, value):
+        getattr(F, name)(self).copy_(value if isinstance(value, Tensor) else F.tensor(value))
+
+    return write
+
+
 def _is_same_size(self, other):
     """Whether the shapes are equal."""
     return tuple(self.shape) == tuple(other.shape)
@@ -229,6 +243,8 @@ def install() -> None:
         ("char", "int8"),
         ("byte", "uint8"),
         ("bool", "bool"),
+        ("cfloat", "complex64"),
+        ("cdouble", "complex128"),
     ):
         setattr(Tensor, name, _caster(dtype))
     for name, method in {
@@ -243,7 +259,10 @@ def install() -> None:
         "is_same_size": _is_same_size,
     }.items():
         setattr(Tensor, name, method)
-    for name, getter in (("T", _all_transposed), ("mT", _matrix_transpose), ("H", _matrix_transpose)):
+    for name, getter in (("T", _all_transposed), ("mT", _matrix_transpose), ("H", _conjugate_transpose)):
         setattr(Tensor, name, property(getter))
+    setattr(Tensor, "mH", property(F.adjoint, doc=F.adjoint.__doc__))  # noqa: B010 (the stub of Tensor is generated)
+    for name in ("real", "imag"):
+        setattr(Tensor, name, property(getattr(F, name), _part_setter(name), doc=getattr(F, name).__doc__))
     _core.set_hook("size_type", Size)
     _core.set_hook("repr", tensor_text)

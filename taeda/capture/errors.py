@@ -17,6 +17,14 @@ class CaptureError(RuntimeError):
     """Something that a captured program cannot express. The message names the user's line."""
 
 
+def refuse_complex(what: str) -> None:
+    """Programs compute with real numbers only."""
+    raise CaptureError(
+        f"{user_location().text()}: {what}: complex numbers cannot be captured. Compute with their real and imaginary "
+        "parts (taeda.view_as_real) or outside of the captured function."
+    )
+
+
 @dataclass(frozen=True)
 class Location:
     file: str

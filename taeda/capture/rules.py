@@ -11,8 +11,8 @@ from ..ir.graph import Value
 from ..ir.sym import Relation, Sym
 from ..ir.types import TensorType
 from ..ops.expr import COMPUTE_OF
-from ..ops.table import TABLE, OpDef, lookup
-from .errors import CaptureError
+from ..ops.table import PART, TABLE, OpDef, lookup
+from .errors import CaptureError, refuse_complex
 from .geometry import shape_text, wrap_dim
 from .promote import category, result_type
 from .tracer import Cell, Tracer, Variable
@@ -184,9 +184,14 @@ def map_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
         raise RuntimeError(f"{op.name}(): ZeroDivisionError: the divisor has a zero")
     values, codes, shapes = [], [], []
     for letter, x in zip(op.in_types, operands):
-        code = {"T": common, "R": common, "b": "b1", "i": "i64", "p": COMPUTE_OF.get(common or "f32", "f32")}.get(
-            letter, common
-        )
+        code = {
+            "T": common,
+            "R": common,
+            "r": common,
+            "b": "b1",
+            "i": "i64",
+            "p": COMPUTE_OF.get(common or "f32", "f32"),
+        }.get(letter, common)
         assert code is not None
         if is_tensor(tr, x):
             v = tr.read(tr.variable(x))
@@ -202,7 +207,9 @@ def map_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     values = [conform(tr, v, space) if isinstance(v.type, TensorType) else v for v in values]
     types = []
     for letter in op.out_types:
-        code = {"T": common, "R": common, "b": "b1", "i": "i64"}[letter]
+        code = {"T": common, "R": common, "r": common, "b": "b1", "i": "i64", "c": "c64"}[letter]
+        if code in PART:
+            refuse_complex(op.name)
         sizes = (*space[:-1], S.ONE) if letter == "R" else space
         types.append(TensorType(code, sizes))  # type: ignore[arg-type]
     attrs: dict[str, Any] = {"codes": tuple(codes)}
@@ -224,6 +231,8 @@ def generate_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     sizes = tuple(tr.sym(s) for s in items[0][1])
     numbers = [x for name, x in items[1:] if name != "dtype"][: len(op.in_types)]
     code = dtype_code(named.get("dtype")) or default_float(tr)
+    if code in PART:
+        refuse_complex(op.name)
     codes = tuple({"T": COMPUTE_OF[code], "i": "i64", "d": "f64"}[t] for t in op.in_types)
     return tr.fresh(
         tr.add("generate", op.name, [tr.scalar(x) for x in numbers], [tr.type_of(code, sizes)], codes=codes).output

@@ -15,7 +15,8 @@ from ..ir import sym as S
 from ..ir.graph import Graph, Node, Symbol, Value
 from ..ir.sym import Sym
 from ..ir.types import FLOAT, INT, ScalarType, TensorType
-from .errors import CaptureError, user_location
+from ..ops.table import PART
+from .errors import CaptureError, refuse_complex, user_location
 from .geometry import Geometry, contiguous, is_contiguous, memory_order
 from .layout import Layouts, dense_order, stored
 from .symint import ShapeEnv, SymBool, SymInt, SymNumber
@@ -182,6 +183,8 @@ class Tracer:
 
     def _stored(self, t: Any, sizes: Sequence[Sym], order: Sequence[int], name: str) -> Variable:
         """A new graph input for a real tensor, row-major in the order of memory, as a tensor of the given sizes."""
+        if t.dtype.code in PART:
+            refuse_complex("a complex tensor")
         whole = stored(sizes, order)
         self.layouts.add(len(self.cells), t, whole, order)
         block = TensorType(t.dtype.code, tuple(sizes[d] for d in order))

@@ -5,6 +5,7 @@ The grammar is in docs/architecture.md, section 3.
 
 from __future__ import annotations
 
+from ..ops.table import PART
 from .spec import SIZE, CodegenError, KernelSpec
 
 _NAMES = {"c64": "complex64", "c128": "complex128"}
@@ -19,7 +20,7 @@ def parse(key: str) -> tuple[str, str, tuple[str, ...], tuple[str, ...], str]:
     ins = tuple(parts[2].split(",")) if parts[2] else ()
     outs = tuple(parts[3].split(","))
     for code in (*ins, *outs):
-        if code not in SIZE:
+        if code not in SIZE and (form != "map" or code not in PART):
             raise NotImplementedError(f"{parts[1]}: not implemented for dtype {_NAMES.get(code, code)}")
     stage = parts[4] if form == "cols" else "first"
     if stage not in ("first", "next"):

@@ -9,6 +9,7 @@ from . import (  # noqa: F401
     bits,
     combine,
     compare,
+    complex_tensor,
     contraction,
     control,
     convolution,

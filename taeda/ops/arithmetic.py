@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .bits import bit_count
-from .expr import FLOATS, Expr
+from .expr import FLOATS, Compound, Expr
 from .namespace import F
 from .scalar import (
     as_expr,
@@ -27,7 +27,7 @@ from .scalar import (
     sqrt,
     trunc,
 )
-from .table import composite, floating, numeric, pointwise
+from .table import composite, everything, field, floating, numbers, numeric, pointwise
 
 _signed = ("i8", "i16", "i32", "i64", *floating)
 
@@ -50,13 +50,15 @@ def _scaled(name):
 
     def front(input, other, *, alpha=1):
         tensor = isinstance(other, F.Tensor)
-        if not isinstance(input, F.Tensor) or not (tensor or isinstance(other, (bool, int, float))):
+        if not isinstance(input, F.Tensor) or not (tensor or isinstance(other, (bool, int, float, complex))):
             raise _misfit(name, input, other)
-        if isinstance(alpha, (bool, float)):
+        if isinstance(alpha, (bool, float, complex)):
             kind = F.result_type(input, other)
             if isinstance(alpha, bool) and kind is not F.bool:
                 raise RuntimeError("Boolean alpha only supported for Boolean results.")
-            if isinstance(alpha, float) and not kind.is_floating_point:
+            if isinstance(alpha, complex) and not kind.is_complex:
+                raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
+            if isinstance(alpha, float) and not (kind.is_floating_point or kind.is_complex):
                 raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
         if alpha == 1 or (tensor and other.dtype is F.bool and input.dtype is F.bool):
             return getattr(F, name)(input, other if alpha else F.logical_and(other, False))
@@ -72,6 +74,7 @@ pointwise(
     slots=("nb_add",),
     front=_scaled("add"),
     role="add",
+    accepts=everything,
     oracle="a + b",
     doc="input + alpha * other.",
 )
@@ -79,7 +82,7 @@ pointwise(
     "sub",
     lambda a, b: a - b,
     grad=(lambda g: g, lambda g: -g),
-    accepts=numeric,
+    accepts=numbers,
     slots=("nb_subtract",),
     aliases=("subtract",),
     front=_scaled("sub"),
@@ -92,6 +95,7 @@ pointwise(
     grad=(lambda g, a, b: g * b, lambda g, a: g * a),
     slots=("nb_multiply",),
     aliases=("multiply",),
+    accepts=everything,
     oracle="a * b",
     doc="input * other.",
 )
@@ -103,7 +107,7 @@ def _div_front(input, other, *, rounding_mode=None):
         raise RuntimeError(
             f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
         )
-    if not isinstance(input, F.Tensor) or not isinstance(other, (F.Tensor, bool, int, float)):
+    if not isinstance(input, F.Tensor) or not isinstance(other, (F.Tensor, bool, int, float, complex)):
         raise _misfit("div", input, other)
     return ops[rounding_mode](input, other)
 
@@ -113,7 +117,7 @@ pointwise(
     lambda a, b: a / b,
     grad=(lambda g, a, b: g / b, lambda g, a, b, y: -(g * (y / b))),
     to_float=True,
-    accepts=floating,
+    accepts=field,
     slots=("nb_true_divide",),
     aliases=("divide", "true_divide"),
     front=_div_front,
@@ -196,7 +200,7 @@ pointwise(
     "neg",
     lambda x: -x,
     grad=lambda g: -g,
-    accepts=numeric,
+    accepts=numbers,
     slots=("nb_negative",),
     aliases=("negative",),
     oracle="-x",
@@ -205,8 +209,10 @@ pointwise(
 pointwise(
     "abs",
     lambda x: abs(x),
+    types="T->r",
+    inplace=True,
     grad=lambda g, x: g * sign(x),
-    accepts=numeric,
+    accepts=numbers,
     slots=("nb_absolute",),
     aliases=("absolute",),
     oracle="numpy.abs(x)",
@@ -218,17 +224,16 @@ pointwise(
     grad=lambda g: as_expr(0, g.dtype),
     oracle="x if x.dtype == bool else numpy.sign(x)",
     doc="-1, 0 or 1.",
-    aliases=("sgn",),
 )
 pointwise(
-    "square", lambda x: x * x, grad=lambda g, x: g * (x * 2), accepts=numeric, oracle="x * x", doc="input * input."
+    "square", lambda x: x * x, grad=lambda g, x: g * (x * 2), accepts=numbers, oracle="x * x", doc="input * input."
 )
 pointwise(
     "reciprocal",
     lambda x: 1 / x,
     grad=lambda g, x, y: -(g * (y * y)),
     to_float=True,
-    accepts=floating,
+    accepts=field,
     oracle="1 / x",
     domain=(0.5, 3),
     doc="1 / input.",
@@ -340,20 +345,24 @@ def _integer_pow(a, b):
     return select(b < 0, negative, result)
 
 
+def _real_part(x):
+    return x.parts[0] if isinstance(x, Compound) else x
+
+
 def _pow(a, b):
-    return pow(a, b) if _is_float(a) else _integer_pow(a, b)
+    return pow(a, b) if _is_float(a) or isinstance(a, Compound) else _integer_pow(a, b)
 
 
 pointwise(
     "_pow",
     _pow,
-    accepts=numeric,
+    accepts=numbers,
     method=False,
     oracle="numpy.power(a, b)",
     domain=((0.3, 3), (0, 3)),
     grad=(
         lambda g, a, b: select(b.eq(0), 0, g * (b * pow(a, b - 1))),
-        lambda g, a, b, y: select(a.eq(0) & (b >= 0), 0, g * (y * log(a))),
+        lambda g, a, b, y: select(a.eq(0) & (_real_part(b) >= 0), 0, g * (y * log(a))),
     ),
 )
 
@@ -362,7 +371,7 @@ pointwise(
 def pow_(input, exponent):
     """input ** exponent. Common exponents take the cheaper operator that gives the same or a better result."""
     if type(exponent) in (int, float) and isinstance(input, F.Tensor):
-        floats = input.is_floating_point()
+        floats = input.is_floating_point() or input.is_complex()
         plain = floats or (type(exponent) is int and input.dtype is not F.bool)  # the result is of the input's dtype
         if exponent == 2 and plain:
             return F.square(input)
@@ -384,7 +393,7 @@ def pow_(input, exponent):
 
 
 pointwise(
-    "_cube", lambda x: x * x * x, accepts=floating, method=False, grad=lambda g, x: g * (x * x * 3), oracle="x * x * x"
+    "_cube", lambda x: x * x * x, accepts=field, method=False, grad=lambda g, x: g * (x * x * 3), oracle="x * x * x"
 )
 
 # -- two and more operands ---------------------------------------------------------------------------------------------
@@ -507,9 +516,7 @@ pointwise(
     oracle="numpy.logaddexp2(a, b)",
     doc="log2(2**input + 2**other).",
 )
-pointwise(
-    "ldexp", lambda a, b: a * exp2(b), to_float=True, accepts=floating, oracle="a * 2 ** b", doc="input * 2**other."
-)
+pointwise("ldexp", lambda a, b: a * exp2(b), to_float=True, accepts=field, oracle="a * 2 ** b", doc="input * 2**other.")
 
 
 def _lerp(a, b, w):  # from the nearer end, so that w = 1 gives b exactly
@@ -520,7 +527,7 @@ pointwise(
     "lerp",
     _lerp,
     params="Tensor input, Tensor end, Tensor|Number weight",
-    accepts=floating,
+    accepts=field,
     oracle="a + c * (b - a)",
     grad=(lambda g, a, b, w: g * (1 - w), lambda g, a, b, w: g * w, lambda g, a, b: g * (b - a)),
     doc="input + weight * (end - input).",
@@ -530,7 +537,7 @@ pointwise(
     lambda x, a, b, v: x + v * (a * b),
     types="TTTp->T",
     params="Tensor input, Tensor tensor1, Tensor tensor2, *, Number value=1",
-    accepts=numeric,
+    accepts=numbers,
     grad=(lambda g: g, lambda g, x, a, b, v: g * (b * v), lambda g, x, a, b, v: g * (a * v), None),
     samples=lambda t: [((t(3, 4), t(3, 4), t(4)), {}), ((t(3, 4), t(3, 1), t(4)), {"value": 0.5})],
     oracle="lambda x, a, b, value=1: x + value * (a * b)",
@@ -541,7 +548,7 @@ pointwise(
     lambda x, a, b, v: x + v * (a / b),
     types="TTTp->T",
     params="Tensor input, Tensor tensor1, Tensor tensor2, *, Number value=1",
-    accepts=floating,
+    accepts=field,
     grad=(lambda g: g, lambda g, x, a, b, v: g * (v / b), lambda g, x, a, b, v: -(g * (v * (a / (b * b)))), None),
     samples=lambda t: [((t(3, 4), t(3, 4), t(4, low=0.5)), {}), ((t(3, 4), t(3, 1), t(4, low=0.5)), {"value": 0.5})],
     oracle="lambda x, a, b, value=1: x + value * (a / b)",

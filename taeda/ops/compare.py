@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .namespace import F
 from .scalar import cast, isfinite, isinf, isnan, select
-from .table import composite, floating, pointwise
+from .table import anything, composite, everything, field, floating, pointwise
 
 for _name, _fn, _slot, _alias, _oracle, _doc in (
     ("eq", lambda a, b: a.eq(b), "==", (), "a == b", "input == other, element by element."),
@@ -14,7 +14,16 @@ for _name, _fn, _slot, _alias, _oracle, _doc in (
     ("gt", lambda a, b: a > b, ">", ("greater",), "a > b", "input > other, element by element."),
     ("ge", lambda a, b: a >= b, ">=", ("greater_equal",), "a >= b", "input >= other, element by element."),
 ):
-    pointwise(_name, _fn, types="TT->b", slots=(_slot,), aliases=_alias, oracle=_oracle, doc=_doc)
+    pointwise(
+        _name,
+        _fn,
+        types="TT->b",
+        accepts=everything if _name in ("eq", "ne") else anything,
+        slots=(_slot,),
+        aliases=_alias,
+        oracle=_oracle,
+        doc=_doc,
+    )
 
 
 def _truth(x):
@@ -25,6 +34,7 @@ pointwise(
     "logical_and",
     lambda a, b: _truth(a) & _truth(b),
     types="TT->b",
+    accepts=everything,
     oracle="numpy.logical_and(a, b)",
     doc="Both nonzero.",
 )
@@ -32,6 +42,7 @@ pointwise(
     "logical_or",
     lambda a, b: _truth(a) | _truth(b),
     types="TT->b",
+    accepts=everything,
     oracle="numpy.logical_or(a, b)",
     doc="Either nonzero.",
 )
@@ -39,13 +50,23 @@ pointwise(
     "logical_xor",
     lambda a, b: _truth(a) ^ _truth(b),
     types="TT->b",
+    accepts=everything,
     oracle="numpy.logical_xor(a, b)",
     doc="Exactly one nonzero.",
 )
-pointwise("logical_not", lambda x: ~_truth(x), types="T->b", oracle="numpy.logical_not(x)", doc="Zero.")
-pointwise("isnan", isnan, types="T->b", oracle="numpy.isnan(x)", doc="True where NaN.")
-pointwise("isinf", isinf, types="T->b", oracle="numpy.isinf(x)", doc="True where infinite.")
-pointwise("isfinite", isfinite, types="T->b", oracle="numpy.isfinite(x)", doc="True where neither infinite nor NaN.")
+pointwise(
+    "logical_not", lambda x: ~_truth(x), types="T->b", accepts=everything, oracle="numpy.logical_not(x)", doc="Zero."
+)
+pointwise("isnan", isnan, types="T->b", accepts=everything, oracle="numpy.isnan(x)", doc="True where NaN.")
+pointwise("isinf", isinf, types="T->b", accepts=everything, oracle="numpy.isinf(x)", doc="True where infinite.")
+pointwise(
+    "isfinite",
+    isfinite,
+    types="T->b",
+    accepts=everything,
+    oracle="numpy.isfinite(x)",
+    doc="True where neither infinite nor NaN.",
+)
 pointwise(
     "isposinf",
     lambda x: x.eq(float("inf")),
@@ -83,6 +104,7 @@ pointwise(
     lambda c, a, b: select(c, a, b),
     types="bTT->T",
     params="Tensor condition, Tensor|Number input, Tensor|Number other",
+    accepts=everything,
     grad=(None, lambda g, c: select(c, g, 0), lambda g, c: select(c, 0, g)),
     method=False,
 )
@@ -121,7 +143,9 @@ composite("_where_method", method="where", function=False)(_where_method)
 
 
 def _close(a, b, rtol, atol, equal_nan):
-    inside = (abs(a - b) <= abs(b) * rtol + atol) & isfinite(b) | a.eq(b)
+    size = abs(b)
+    rtol, atol = cast(rtol, size.dtype), cast(atol, size.dtype)  # real numbers, whatever a and b are
+    inside = (abs(a - b) <= size * rtol + atol) & isfinite(b) | a.eq(b)
     return inside | (isnan(a) & isnan(b)) if equal_nan else inside
 
 
@@ -129,7 +153,7 @@ pointwise(
     "_isclose",
     lambda a, b, rtol, atol: _close(a, b, rtol, atol, False),
     types="TTpp->b",
-    accepts=floating,
+    accepts=field,
     to_float=True,
     method=False,
     params="Tensor input, Tensor other, Number rtol, Number atol",
@@ -138,7 +162,7 @@ pointwise(
     "_isclose_nan",
     lambda a, b, rtol, atol: _close(a, b, rtol, atol, True),
     types="TTpp->b",
-    accepts=floating,
+    accepts=field,
     to_float=True,
     method=False,
     params="Tensor input, Tensor other, Number rtol, Number atol",

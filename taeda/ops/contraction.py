@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from .helpers import product, wrap_dim
 from .namespace import F
-from .table import composite, floating, integral, structured
+from .table import complexes, composite, floating, integral, structured
 
-_arithmetic = (*integral, *floating)
+_arithmetic = (*integral, *floating, *complexes)
 
 
 # -- gradients ---------------------------------------------------------------------------------------------------------
 def _matmul_gradient(g, input, other, wanted):
-    a, b = input, other
+    a, b = F.conj(input), F.conj(other)
     if a.dim() == 1 and b.dim() == 1:
         return (g * b if wanted[0] else None), (g * a if wanted[1] else None)
     if a.dim() == 1:
@@ -34,7 +34,7 @@ def _matmul_gradient(g, input, other, wanted):
 
 
 def _linear_gradient(g, input, weight, wanted):
-    lead = _LETTERS[: input.dim() - 1]
+    lead, input, weight = _LETTERS[: input.dim() - 1], F.conj(input), F.conj(weight)
     gi = F.contract(g, weight, f"{lead}y,yx->{lead}x") if wanted[0] else None
     gw = F.contract(g, input, f"{lead}y,{lead}x->yx") if wanted[1] else None
     gb = None
@@ -46,6 +46,7 @@ def _linear_gradient(g, input, weight, wanted):
 def _contract_gradient(g, a, b, labels, wanted):
     terms, _, out = labels.partition("->")
     left, _, right = terms.partition(",")
+    a, b = F.conj(a), F.conj(b)
     ga = F.contract(g, b, f"{out},{right}->{left}") if wanted[0] else None
     gb = F.contract(g, a, f"{out},{left}->{right}") if wanted[1] else None
     return ga, gb
@@ -150,7 +151,7 @@ def mv(input, vec):
     return F.matmul(input, vec)
 
 
-@composite(method=True, out=True, aliases=("vdot",), samples=lambda t: [((t(4), t(4)), {})], oracle="numpy.dot")
+@composite(method=True, out=True, samples=lambda t: [((t(4), t(4)), {})], oracle="numpy.dot")
 def dot(input, tensor):
     """Inner product of two vectors."""
     _ranks("dot", ("input", input, 1), ("tensor", tensor, 1))
@@ -161,6 +162,12 @@ def dot(input, tensor):
             f"but got {input.shape[0]} and {tensor.shape[0]} elements respectively"
         )
     return F.matmul(input, tensor)
+
+
+@composite(method=True, out=True, samples=lambda t: [((t(4), t(4)), {})], oracle="numpy.vdot")
+def vdot(input, other):
+    """Inner product of two vectors, the first conjugated."""
+    return F.dot(F.conj(input), other)
 
 
 @composite(method=True, out=True, aliases=("ger",), samples=lambda t: [((t(3), t(4)), {})], oracle="numpy.outer")

@@ -37,8 +37,10 @@ _PARAMS = "int[] stride, int[] padding, int[] dilation, int groups"
 
 
 def _convolution_gradient(g, input, weight, bias, stride, padding, dilation, groups, wanted):
-    gi = F._convolution_input(g, weight, input.shape, stride, padding, dilation, groups) if wanted[0] else None
-    gw = F._convolution_weight(g, input, weight.shape, stride, padding, dilation, groups) if wanted[1] else None
+    shapes = input.shape, weight.shape
+    input, weight = F.conj(input), F.conj(weight)
+    gi = F._convolution_input(g, weight, shapes[0], stride, padding, dilation, groups) if wanted[0] else None
+    gw = F._convolution_weight(g, input, shapes[1], stride, padding, dilation, groups) if wanted[1] else None
     gb = F.sum(g, (0, *range(2, g.dim()))) if bias is not None and wanted[2] else None
     return gi, gw, gb
 
@@ -60,8 +62,8 @@ def _convolution(input, weight, bias, stride, padding, dilation, groups):
     params=f"Tensor grad, Tensor weight, int[] input_size, {_PARAMS}",
     function=False,
     grad=lambda g, grad, weight, stride, padding, dilation, groups, wanted: (
-        F._convolution(g, weight, None, stride, padding, dilation, groups) if wanted[0] else None,
-        F._convolution_weight(grad, g, weight.shape, stride, padding, dilation, groups) if wanted[1] else None,
+        F._convolution(g, F.conj(weight), None, stride, padding, dilation, groups) if wanted[0] else None,
+        F._convolution_weight(F.conj(grad), g, weight.shape, stride, padding, dilation, groups) if wanted[1] else None,
     ),
 )
 def _convolution_input(grad, weight, input_size, stride, padding, dilation, groups):
@@ -108,8 +110,8 @@ def _add_windows(full, parts, out, kernel, stride, dilation, at):
     params=f"Tensor grad, Tensor input, int[] weight_size, {_PARAMS}",
     function=False,
     grad=lambda g, grad, input, stride, padding, dilation, groups, wanted: (
-        F._convolution(input, g, None, stride, padding, dilation, groups) if wanted[0] else None,
-        F._convolution_input(grad, g, input.shape, stride, padding, dilation, groups) if wanted[1] else None,
+        F._convolution(F.conj(input), g, None, stride, padding, dilation, groups) if wanted[0] else None,
+        F._convolution_input(F.conj(grad), g, input.shape, stride, padding, dilation, groups) if wanted[1] else None,
     ),
 )
 def _convolution_weight(grad, input, weight_size, stride, padding, dilation, groups):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from .expr import cast
 from .namespace import F
 from .scalar import select
-from .table import composite, generate
+from .table import composite, everything, generate
 
-generate("_full", lambda at, value: value, "int[] size, Number value, *, dtype? dtype=None", types="T")
+generate(
+    "_full", lambda at, value: value, "int[] size, Number value, *, dtype? dtype=None", types="T", accepts=everything
+)
 generate(
     "_arange_int",
     lambda at, start, step: start + at * step,
@@ -34,12 +36,14 @@ generate(
     lambda at, columns: (at / columns).eq(at % columns),
     "int[] size, Number columns, *, dtype? dtype=None",
     types="i",
+    accepts=everything,
 )
 generate(
     "_band",
     lambda at, columns, diagonal: at % columns - at / columns <= diagonal,
     "int[] size, Number columns, Number diagonal, *, dtype? dtype=None",
     types="ii",
+    accepts=everything,
 )
 
 
@@ -106,6 +110,8 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, re
             if isinstance(fill_value, bool)
             else F.int64
             if isinstance(fill_value, int)
+            else F.get_default_dtype().to_complex()
+            if isinstance(fill_value, complex)
             else F.get_default_dtype()
         )
     return finish(F._full(_size((size,)), fill_value, dtype=dtype), "full", out, device, layout, requires_grad)
@@ -223,6 +229,14 @@ def linspace(start, end, steps, *, out=None, dtype=None, layout=None, device=Non
     start, end = (x.item() if isinstance(x, F.Tensor) else x for x in (start, end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
+    if isinstance(start, complex) or isinstance(end, complex) or (dtype is not None and dtype.is_complex):
+        dtype = F.get_default_dtype().to_complex() if dtype is None else dtype
+        if not dtype.is_complex:
+            raise RuntimeError(f"linspace(): inferred dtype of complex ends can't be safely cast to {dtype}")
+        start, end, part = complex(start), complex(end), dtype.to_real()
+        ends = ((start.real, end.real), (start.imag, end.imag))
+        result = F.complex(*(F.linspace(low, high, steps, dtype=part) for low, high in ends))
+        return finish(result, "linspace", out, device, layout, requires_grad)
     step = (end - start) / (steps - 1) if steps > 1 else 0.0
     result = F._linspace((steps,), start, end, step, max(steps // 2, 1), steps - 1, dtype=_float(dtype))
     return finish(result, "linspace", out, device, layout, requires_grad)

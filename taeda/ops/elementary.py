@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .expr import select
+from .expr import Compound, select
 from .scalar import (
     acos,
     acosh,
@@ -33,10 +33,10 @@ from .scalar import (
     tan,
     tanh,
 )
-from .table import floating, pointwise
+from .table import field, floating, pointwise
 
 
-def _function(name, fn, grad, oracle, doc, domain=None, aliases=(), **more):
+def _function(name, fn, grad, oracle, doc, domain=None, aliases=(), accepts=field, **more):
     pointwise(
         name,
         fn,
@@ -45,7 +45,7 @@ def _function(name, fn, grad, oracle, doc, domain=None, aliases=(), **more):
         doc=doc,
         domain=domain,
         aliases=aliases,
-        accepts=floating,
+        accepts=accepts,
         to_float=True,
         **more,
     )
@@ -83,7 +83,7 @@ _function(
 _function(
     "acosh",
     acosh,
-    lambda g, x: g * rsqrt(x * x - 1),
+    lambda g, x: g * (rsqrt(x - 1) * rsqrt(x + 1)) if isinstance(x, Compound) else g * rsqrt(x * x - 1),
     "numpy.arccosh(x)",
     "Inverse hyperbolic cosine.",
     (1.2, 4),
@@ -99,7 +99,12 @@ _function(
     ("arctanh",),
 )
 _function(
-    "erf", erf, lambda g, x: g * (exp(-(x * x)) * (2 / math.sqrt(math.pi))), "scipy.special.erf(x)", "Error function."
+    "erf",
+    erf,
+    lambda g, x: g * (exp(-(x * x)) * (2 / math.sqrt(math.pi))),
+    "scipy.special.erf(x)",
+    "Error function.",
+    accepts=floating,
 )
 _function(
     "erfc",
@@ -107,6 +112,7 @@ _function(
     lambda g, x: g * (exp(-(x * x)) * (-2 / math.sqrt(math.pi))),
     "scipy.special.erfc(x)",
     "1 - erf(input).",
+    accepts=floating,
 )
 _function(
     "sigmoid",
@@ -124,6 +130,7 @@ _function(
     "scipy.special.logit(x)",
     "log(input / (1 - input)).",
     (0.1, 0.9),
+    accepts=floating,
     method=False,
 )
 _function(
@@ -142,5 +149,6 @@ _function(
     "-input * log(input).",
     (0.1, 3),
     aliases=("special_entr",),
+    accepts=floating,
     method=False,
 )

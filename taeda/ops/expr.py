@@ -21,8 +21,8 @@ FLOATS = ("f32", "f64")
 INTS = ("u8", "i8", "i16", "i32", "i64")
 COMPUTE_DTYPES = ("b1", *INTS, *FLOATS)
 BITS = {"b1": 1, "u8": 8, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "f32": 32, "f64": 64}
-#: Storage dtypes and the dtype they are computed in.
-COMPUTE_OF = {**{d: d for d in COMPUTE_DTYPES}, "f16": "f32", "bf16": "f32"}
+#: Storage dtypes and the dtype they are computed in. A complex number is a `Compound` of two values of a real dtype.
+COMPUTE_OF = {**{d: d for d in COMPUTE_DTYPES}, "f16": "f32", "bf16": "f32", "c64": "c64", "c128": "c128"}
 
 #: Every base node and its number of arguments.
 BASE_OPS = {
@@ -147,6 +147,30 @@ class Expr:
         return to_text(self)
 
 
+class Compound:
+    """A value that several expressions make up together. Formulas use it as they use an `Expr`; what code is
+    generated for are its `parts`."""
+
+    __slots__ = ()
+    parts: tuple[Expr, ...]
+    dtype: str
+    constant: Any
+    from_real: Any
+    cast: Any
+    select: Any
+    unary: Any
+
+
+#: Compute dtype code -> the class of its values.
+_COMPOUNDS: dict[str, type[Compound]] = {}
+
+
+def register_compound(cls: type[Compound], dtypes: tuple[str, ...]) -> None:
+    """`cls` holds the values of `dtypes`."""
+    for d in dtypes:
+        _COMPOUNDS[d] = cls
+
+
 _INTERNED: dict[tuple, Expr] = {}
 
 
@@ -179,6 +203,8 @@ def index() -> Expr:
 
 def const(value, dtype: str) -> Expr:
     """A constant; floats are rounded to `dtype`, integers wrapped to it."""
+    if dtype in _COMPOUNDS:
+        return _COMPOUNDS[dtype].constant(value, dtype)
     if dtype == "b1":
         value = bool(value)
     elif dtype in FLOATS:
@@ -198,7 +224,7 @@ def const(value, dtype: str) -> Expr:
 
 def as_expr(value, dtype: str) -> Expr:
     """`value` itself, or a Python number as a constant of `dtype`."""
-    return value if isinstance(value, Expr) else const(value, dtype)
+    return value if isinstance(value, (Expr, Compound)) else const(value, dtype)
 
 
 def _is_const(e: Expr, value) -> bool:
@@ -206,6 +232,8 @@ def _is_const(e: Expr, value) -> bool:
 
 
 def unary(op: str, x: Expr) -> Expr:
+    if isinstance(x, Compound):
+        return x.unary(op)
     if op == "neg" and x.op == "neg":
         return x.args[0]
     if op == "not" and x.op == "not":
@@ -224,6 +252,8 @@ _COMPARES = frozenset(("lt", "le", "eq", "ne"))
 
 def binary(op: str, x, y) -> Expr:
     """Both sides must have one dtype; a Python number takes the other side's."""
+    if isinstance(x, Compound) or isinstance(y, Compound):
+        return _compound_binary(op, x, y)
     if not isinstance(x, Expr):
         x = const(x, y.dtype)
     elif not isinstance(y, Expr):
@@ -253,8 +283,27 @@ def binary(op: str, x, y) -> Expr:
     return make(op, (x, y), x.dtype)
 
 
+_COMPOUND_BINARY = {
+    "add": lambda x, y: y + x,
+    "sub": lambda x, y: -y + x,
+    "mul": lambda x, y: y * x,
+    "div": lambda x, y: y.__rtruediv__(x),
+    "eq": lambda x, y: y.eq(x),
+    "ne": lambda x, y: y.ne(x),
+}
+
+
+def _compound_binary(op: str, x, y):
+    """A plain value on the left of a compound (its own operators take what is on their right)."""
+    if op not in _COMPOUND_BINARY or isinstance(x, Compound):
+        raise TypeError(f"scalar expression '{op}': not defined on complex numbers")
+    return _COMPOUND_BINARY[op](x, y)
+
+
 def fma(a, b, c) -> Expr:
     """a*b + c with one rounding."""
+    if any(isinstance(v, Compound) for v in (a, b, c)):
+        return a * b + c
     dtype = next(v.dtype for v in (a, b, c) if isinstance(v, Expr))
     return make("fma", (as_expr(a, dtype), as_expr(b, dtype), as_expr(c, dtype)), dtype)
 
@@ -263,6 +312,10 @@ def select(condition: Expr, a, b) -> Expr:
     """`a` where `condition` (b1) holds, else `b`."""
     if condition.dtype != "b1":
         raise TypeError(f"select(): condition must be b1, got {condition.dtype}")
+    if isinstance(a, Compound):
+        return a.select(condition, b, True)
+    if isinstance(b, Compound):
+        return b.select(condition, a, False)
     dtype = a.dtype if isinstance(a, Expr) else b.dtype
     a, b = as_expr(a, dtype), as_expr(b, dtype)
     if a.dtype != b.dtype:
@@ -280,6 +333,10 @@ def cast(x: Expr, dtype: str) -> Expr:
     dtype = COMPUTE_OF[dtype]
     if x.dtype == dtype:
         return x
+    if isinstance(x, Compound):
+        return x.cast(dtype)
+    if dtype in _COMPOUNDS:
+        return _COMPOUNDS[dtype].from_real(x, dtype)
     if x.op == "const" and not (x.dtype in FLOATS and dtype in INTS):
         return const(x.attr, dtype)
     return make("cast", (x,), dtype)

@@ -92,8 +92,9 @@ def rsub(input, other, *, alpha=1):
 @composite(method=True, out=True, inplace=True)
 def float_power(input, exponent):
     """input ** exponent in float64."""
-    as_double = [x.double() if isinstance(x, F.Tensor) else float(x) for x in (input, exponent)]
-    return F._pow(*as_double)
+    is_complex = any(x.is_complex() if isinstance(x, F.Tensor) else isinstance(x, complex) for x in (input, exponent))
+    wide, number = (F.complex128, complex) if is_complex else (F.float64, float)
+    return F._pow(*(F.cast(x, wide) if isinstance(x, F.Tensor) else number(x) for x in (input, exponent)))
 
 
 def _nan_to_num(x, nan, high, low):
@@ -114,6 +115,8 @@ pointwise(
 @composite(method=True, out=True, inplace="function")
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
     """Replaces NaN and infinities by numbers (the dtype's extremes where not given)."""
+    if input.is_complex():
+        return F.complex(*(F.nan_to_num(part, nan, posinf, neginf) for part in (F.real(input), F.imag(input))))
     if not input.is_floating_point():
         return F.clone(input)
     info = F.finfo(input.dtype)

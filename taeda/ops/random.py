@@ -77,6 +77,9 @@ def _counters(size, generator=None):
 
 
 def _uniform(size, dtype, low=0.0, high=1.0, generator=None):
+    if dtype.is_complex:
+        part = dtype.to_real()
+        return F.complex(_uniform(size, part, low, high, generator), _uniform(size, part, low, high, generator))
     seed, offset = _counters(size, generator)
     if dtype is F.float64:
         return F._rand64(size, seed, offset, low, high - low, dtype=dtype)
@@ -88,6 +91,10 @@ def _uniform(size, dtype, low=0.0, high=1.0, generator=None):
 
 
 def _gauss(size, dtype, mean=0.0, std=1.0, generator=None):
+    if dtype.is_complex:  # the variance is that of the complex number
+        part, size = dtype.to_real(), list(size)
+        parts = [_gauss(size, part, 0.0, std * 0.5**0.5, generator) for _ in range(2)]
+        return F.complex(*parts) + mean if mean else F.complex(*parts)
     if not dtype.is_floating_point:
         raise RuntimeError(f"randn(): needs a floating point dtype, got {dtype}")
     seed, offset = _counters(size, generator)

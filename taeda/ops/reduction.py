@@ -5,7 +5,7 @@ from __future__ import annotations
 from .helpers import reduced_count, unreduce, wrap_dim, wrap_dims
 from .namespace import F
 from .scalar import cast, exp, isnan, select, sqrt
-from .table import composite, floating, numeric, pointwise, reduce_op, scan_op
+from .table import composite, everything, floating, numeric, pointwise, reduce_op, scan_op
 
 
 def _samples(t):
@@ -29,6 +29,7 @@ reduce_op(
     "sum",
     out="acc",
     grad=_sum_gradient,
+    accepts=everything,
     role="sum",
     samples=_samples,
     oracle="lambda x, dim=None, keepdim=False: x.sum(dim, keepdims=keepdim)",
@@ -45,10 +46,10 @@ def _prod_gradient(g, input, dim, keepdim):
     one = F.ones_like(F.slice(flat, at, 0, 1, 1))
     before = F.cumprod(F.cat([one, F.slice(flat, at, 0, -1, 1)], at), at)
     after = F.flip(F.cumprod(F.cat([one, F.slice(F.flip(flat, at), at, 0, -1, 1)], at), at), at)
-    return F.reshape(before * after, shape) * g
+    return F.conj(F.reshape(before * after, shape)) * g
 
 
-reduce_op("_prod", "prod", out="acc", grad=_prod_gradient, method=False, function=False)
+reduce_op("_prod", "prod", out="acc", grad=_prod_gradient, accepts=everything, method=False, function=False)
 
 
 @composite(
@@ -100,6 +101,7 @@ reduce_op(
     "any",
     pre=lambda x: cast(x, "b1"),
     out="b",
+    accepts=everything,
     grad=False,
     samples=_samples,
     oracle="lambda x, dim=None, keepdim=False: x.astype(bool).any(dim, keepdims=keepdim)",
@@ -110,13 +112,21 @@ reduce_op(
     "all",
     pre=lambda x: cast(x, "b1"),
     out="b",
+    accepts=everything,
     grad=False,
     samples=_samples,
     oracle="lambda x, dim=None, keepdim=False: x.astype(bool).all(dim, keepdims=keepdim)",
     doc="Whether every element is nonzero.",
 )
 reduce_op(
-    "_count_nonzero", "sum", pre=lambda x: cast(cast(x, "b1"), "i64"), out="i", grad=False, method=False, function=False
+    "_count_nonzero",
+    "sum",
+    pre=lambda x: cast(cast(x, "b1"), "i64"),
+    out="i",
+    grad=False,
+    accepts=everything,
+    method=False,
+    function=False,
 )
 reduce_op(
     "_sum_squares",
@@ -218,7 +228,7 @@ def _wide(dtype):
 def mean(input, dim=None, keepdim=False, *, dtype=None):
     """Arithmetic mean over dimensions (default: all)."""
     target = input.dtype if dtype is None else dtype
-    if not target.is_floating_point:
+    if not (target.is_floating_point or target.is_complex):
         what = "Input dtype" if dtype is None else "Optional dtype"
         raise RuntimeError(
             f"mean(): could not infer output dtype. {what} must be either a floating point or complex dtype. "
@@ -258,7 +268,7 @@ def nanmean(input, dim=None, keepdim=False, *, dtype=None):
 def _variance(input, dim, unbiased, correction, keepdim, op):
     if isinstance(dim, bool):  # var(x, unbiased)
         dim, unbiased = None, dim
-    if not input.is_floating_point():
+    if not (input.is_floating_point() or input.is_complex()):
         raise RuntimeError(f"{op}(): only support floating point and complex dtypes, got {input.dtype}")
     if unbiased is not None and correction is not None:
         raise TypeError(f"{op}(): got both unbiased and correction")
@@ -267,10 +277,20 @@ def _variance(input, dim, unbiased, correction, keepdim, op):
     x = F.cast(input, wide)
     count = reduced_count(x.shape, dim)
     center = F.sum(x, dim, True) / count if x.dim() else x
-    total = F._sum_squares(x - center, dim, keepdim)
+    away = x - center
+    if x.is_complex():
+        total = F._sum_squares(F.real(away), dim, keepdim) + F._sum_squares(F.imag(away), dim, keepdim)
+        wide = total.dtype
+    else:
+        total = F._sum_squares(away, dim, keepdim)
     if isinstance(count, int):
         return center, total / max(count - correction, 0), wide
     return center, total / (count - correction), wide
+
+
+def _narrow(result, input):
+    """A real moment in the input's dtype; that of complex numbers is in the dtype of their parts."""
+    return result if input.is_complex() else F.cast(result, input.dtype)
 
 
 def _moment_samples(t):
@@ -290,7 +310,7 @@ def _moment_samples(t):
 )
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Variance over dimensions, with Bessel's correction unless `correction` says otherwise."""
-    return F.cast(_variance(input, dim, unbiased, correction, keepdim, "var")[1], input.dtype)
+    return _narrow(_variance(input, dim, unbiased, correction, keepdim, "var")[1], input)
 
 
 @composite(
@@ -301,14 +321,14 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 )
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Standard deviation over dimensions."""
-    return F.cast(F._norm_root(_variance(input, dim, unbiased, correction, keepdim, "std")[1]), input.dtype)
+    return _narrow(F._norm_root(_variance(input, dim, unbiased, correction, keepdim, "std")[1]), input)
 
 
 def _with_mean(op, input, dim, unbiased, keepdim, correction):
     center, variance, _ = _variance(input, dim, unbiased, correction, keepdim, op)
     if not keepdim and input.dim():
         center = F._squeeze(center, wrap_dims(None if isinstance(dim, bool) else dim, input.dim()))
-    return F.cast(variance if op == "var_mean" else F._norm_root(variance), input.dtype), F.cast(center, input.dtype)
+    return _narrow(variance if op == "var_mean" else F._norm_root(variance), input), F.cast(center, input.dtype)
 
 
 @composite(out=True)
@@ -344,6 +364,8 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     """p-norm over dimensions (default: all)."""
     if dtype is not None:
         input = F.cast(input, dtype)
+    if input.is_complex():
+        input = F.abs(input)
     if not input.is_floating_point():
         raise RuntimeError(f"norm(): input dtype should be either floating point or complex dtypes, got {input.dtype}")
     if p is None or p == "fro":
@@ -404,6 +426,10 @@ reduce_op(
 )
 def logsumexp(input, dim, keepdim=False):
     """log(sum(exp(input))) without overflow."""
+    if input.is_complex():
+        peak = F.amax(F.real(input).detach(), dim, True)
+        total = F.log(F.sum(F.exp(input - peak), dim, True)) + peak
+        return total if keepdim or not input.dim() else F._squeeze(total, wrap_dims(dim, input.dim()))
     x = input if input.is_floating_point() else F.cast(input, F.get_default_dtype())
     wide = F.cast(x, _wide(x.dtype))
     peak = F.amax(wide.detach(), dim, True)
@@ -427,6 +453,7 @@ scan_op(
     "cumsum",
     "sum",
     grad=lambda g, dim, input_dtype: F.cast(_reverse_cumsum(g, dim), input_dtype),
+    accepts=everything,
     samples=_cumulative_samples,
     oracle="lambda x, d: numpy.cumsum(x, d)",
     doc="Running sum along a dimension.",
@@ -435,7 +462,7 @@ scan_op(
 
 def _cumprod_gradient(g, input, out, dim):
     if not bool((input == 0).any()):
-        return _reverse_cumsum(g * out, dim) / input
+        return _reverse_cumsum(g * F.conj(out), dim) / F.conj(input)
     # With zeros the quotient is undefined: column j of the Jacobian is the running product with x_j replaced by 1, from
     # j on.
     dim = wrap_dim(dim, input.dim())
@@ -447,7 +474,7 @@ def _cumprod_gradient(g, input, out, dim):
             F.slice(input, dim, j + 1, None, 1),
         ]
         run = F.slice(F.cumprod(F.cat(parts, dim), dim), dim, j, None, 1)
-        total.append(F.sum(F.slice(g, dim, j, None, 1) * run, dim, True))
+        total.append(F.sum(F.slice(g, dim, j, None, 1) * F.conj(run), dim, True))
     return F.cat(total, dim)
 
 
@@ -455,6 +482,7 @@ scan_op(
     "cumprod",
     "prod",
     grad=_cumprod_gradient,
+    accepts=everything,
     samples=_cumulative_samples,
     oracle="lambda x, d: numpy.cumprod(x, d)",
     doc="Running product along a dimension.",
@@ -469,7 +497,7 @@ scan_op(
 )
 def logcumsumexp(input, dim):
     """log of the running sum of exp along a dimension."""
-    peak = F.amax(input.detach(), dim, True)
+    peak = F.amax(F.real(input).detach(), dim, True)
     return F.log(F.cumsum(F.exp(input - peak), dim)) + peak
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from . import expr as _e
 from .expr import (
     FLOATS,
+    Compound,
     Expr,
     as_expr,
     binary,
@@ -43,6 +44,8 @@ def _function(name: str, derivative: Callable | None, ulp: tuple[float, float], 
         _DERIVATIVES[name] = derivative
 
     def function(*args):
+        if any(isinstance(a, Compound) for a in args):
+            return _on_complex(name, args)
         dtype = next((a.dtype for a in args if isinstance(a, Expr)), None)
         if dtype is None:
             raise TypeError(f"{name}(): needs a scalar expression, got {args!r}")
@@ -54,6 +57,14 @@ def _function(name: str, derivative: Callable | None, ulp: tuple[float, float], 
 
     function.__name__ = function.__qualname__ = name
     return function
+
+
+def _on_complex(name: str, args):
+    from .complex_number import FUNCTIONS
+
+    if name not in FUNCTIONS:
+        raise TypeError(f"{name}(): not defined on complex numbers")
+    return FUNCTIONS[name](*args)
 
 
 def definition(name: str) -> Callable:
@@ -104,6 +115,8 @@ atan2 = _function("atan2", lambda a, b, y: (b / (a * a + b * b), -a / (a * a + b
 
 def rsqrt(x: Expr) -> Expr:
     """1/sqrt(x): two correctly rounded operations."""
+    if isinstance(x, Compound):
+        return _on_complex("rsqrt", (x,))
     return 1 / _e.sqrt(x)
 
 
@@ -139,14 +152,20 @@ def sign(x: Expr) -> Expr:
 
 
 def isnan(x: Expr) -> Expr:
+    if isinstance(x, Compound):
+        return _on_complex("isnan", (x,))
     return x.ne(x) if x.dtype in FLOATS else const(False, "b1")
 
 
 def isinf(x: Expr) -> Expr:
+    if isinstance(x, Compound):
+        return _on_complex("isinf", (x,))
     return abs(x).eq(math.inf) if x.dtype in FLOATS else const(False, "b1")
 
 
 def isfinite(x: Expr) -> Expr:
+    if isinstance(x, Compound):
+        return _on_complex("isfinite", (x,))
     return abs(x) < math.inf if x.dtype in FLOATS else const(True, "b1")
 
 

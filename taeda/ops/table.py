@@ -20,6 +20,14 @@ integral = ("u8", "i8", "i16", "i32", "i64")
 numeric = integral + floating
 anything = ("b1", *numeric)
 discrete = ("b1", *integral)
+complexes = ("c64", "c128")
+#: What arithmetic, and what everything is defined on, complex numbers included.
+field = floating + complexes
+numbers = numeric + complexes
+everything = anything + complexes
+
+#: The dtype of the two parts of a complex number.
+PART = {"c64": "f32", "c128": "f64"}
 
 TABLE: dict[str, OpDef] = {}
 #: (alias, operator) pairs: further public names of one operator.
@@ -113,8 +121,9 @@ class OpDef:
 
     # -- map and generate ------------------------------------------------------------------------------------------
     def map_outputs(self, in_dtypes: tuple[str, ...], out_dtypes: tuple[str, ...]) -> tuple[tuple[str, E.Expr], ...]:
-        """The formula of every output over `load(j)` of the operands, for concrete storage dtypes."""
-        loads = [E.load(j, d) for j, d in enumerate(in_dtypes)]
+        """The formula of every output over `load(slot)` of the operands, for concrete storage dtypes. A complex operand
+        takes two slots, a complex output two formulas: of the real and the imaginary part."""
+        loads = _loads(in_dtypes)
         compute = self._common(in_dtypes, out_dtypes)
         loads = [E.cast(x, compute) if t == "p" else x for x, t in zip(loads, self.in_types)]
         if self.kind == "generate":
@@ -124,7 +133,11 @@ class OpDef:
             results = self.fn(*loads)
         if not isinstance(results, tuple):
             results = (results,)
-        return tuple((d, E.cast(E.as_expr(e, compute), d)) for d, e in zip(out_dtypes, results, strict=True))
+        found: list[tuple[str, E.Expr]] = []
+        for d, e in zip(out_dtypes, results, strict=True):
+            e = E.cast(E.as_expr(e, compute), d)
+            found += [(PART[d], p) for p in e.parts] if d in PART else [(d, e)]
+        return tuple(found)
 
     def _common(self, in_dtypes, out_dtypes) -> str:
         for d, t in (*zip(in_dtypes, self.in_types), *zip(out_dtypes, self.out_types or "")):
@@ -135,7 +148,8 @@ class OpDef:
     def map_spec(self, in_dtypes: tuple[str, ...], out_dtypes: tuple[str, ...]):
         """The kernel of a map, generate or rows operator for concrete storage dtypes."""
         per_row = self.traits["per_row"] if self.kind == "rows" else frozenset()
-        return _spec(in_dtypes, self.map_outputs(in_dtypes, out_dtypes), "row", per_row)
+        slots = [part for d in in_dtypes for part in ((PART[d],) * 2 if d in PART else (d,))]
+        return _spec(slots, self.map_outputs(in_dtypes, out_dtypes), "row", per_row)
 
     def reduce_spec(self, in_dtype: str, out_dtype: str, form: str = "row", stage: str = "first"):
         """The kernel of one run of a reduction; form "row" or "col"."""
@@ -169,39 +183,56 @@ class OpDef:
     # -- gradients of map operators ----------------------------------------------------------------------------------
     def gradient(self, operand: int) -> Gradient | None:
         """The gradient wrt `operand` as a map operator of its own, or None where there is none. Map operators only."""
-        if self.grad is False or self.in_types[operand] not in "T" or "T" not in self.out_types:
+        outs = self.out_types
+        if self.grad is False or self.in_types[operand] not in ("T", "r") or not set(outs) & set("Tr"):
             return None
-        if self.out_types != "T" and self.grad is None:
+        if outs not in ("T", "r") and self.grad is None:
             return None
         rule = self.grad[operand] if isinstance(self.grad, tuple) else self.grad
         if rule is None and isinstance(self.grad, tuple):
             return None
-        if callable(rule):
+        holomorphic = outs[0] == "T" and (self.traits or {}).get("holomorphic", True)
+        fn, count = self.fn, rule.__code__.co_argcount - 1 if callable(rule) else 0
 
-            def formula(g, ins, outs):
-                everything = (*ins, *outs)
-                return rule(g, *everything[: rule.__code__.co_argcount - 1])
-        else:
+        def formula(g, ins, outs):
+            values = (*ins, *outs)
+            compound = any(isinstance(v, E.Compound) for v in (g, *values))
+            if callable(rule) and not compound:
+                return rule(g, *values[:count])
+            if callable(rule) and holomorphic:  # the rule is linear in g; a gradient carries the conjugate derivative
+                return _conj(rule(_conj(g), *values[:count]))
+            if compound:
+                from .complex_number import gradient as of_parts
 
-            def formula(g, ins, outs):
+                found = of_parts(fn(*ins), g, ins[operand])
+            else:
                 from .scalar import gradient
 
-                (found,) = gradient(self.fn(*ins), g, (ins[operand],))
-                return E.const(0, g.dtype) if found is None else found
+                (found,) = gradient(fn(*ins), g, (ins[operand],))
+            return E.const(0, ins[operand].dtype) if found is None else found
 
         n_in = len(self.in_types)
-        letters = "T" + self.in_types + self.out_types
+        letters = ("T" if outs[0] == "b" else outs[0]) + self.in_types + outs
 
         def trace(compute, xs):
             return E.as_expr(formula(xs[0], xs[1 : n_in + 1], xs[n_in + 1 :]), compute)
 
-        sample = [E.load(j, _LETTER_DTYPE.get(t, "f32")) for j, t in enumerate(letters)]
-        e = trace("f32", sample)
-        if e.op == "const" and e.attr == 0:
+        found: list[E.Expr] = []  # what the formula is for real, and for complex numbers
+        handed_on = True  # the gradient is the incoming one
+        for usual in ("f32", "c64"):
+            if self.accepts and usual not in self.accepts:
+                continue
+            sample = [_load(_WIDE * j, letter_dtype(t, usual)) for j, t in enumerate(letters)]
+            e = trace(usual, sample)
+            parts = _parts(e)
+            handed_on = handed_on and parts == _parts(sample[0])
+            if not all(p.op == "const" and p.attr == 0 for p in parts):
+                found += parts
+        if not found:
             return None
-        read = E.loads(e)
+        read = sorted({j // _WIDE for j in E.loads(*found)})
         needs = tuple((0, 0) if j == 0 else (1, j - 1) if j <= n_in else (2, j - 1 - n_in) for j in read)
-        if e is sample[0]:
+        if handed_on:
             return Gradient(None, needs)
         name = f"{self.name}.grad{operand}"
         if name in TABLE:
@@ -212,13 +243,14 @@ class OpDef:
         # has numbers of its own, since the formula of a gradient of a gradient runs that of the gradient.
         unread = 1000 * (1 + name.count(".grad"))
 
-        def fn(*operands):
+        def grad_fn(*operands):
             compute = next(x.dtype for x, j in zip(operands, read) if letters[j] == "T")
-            xs = [E.load(unread + j, _LETTER_DTYPE.get(t, compute)) for j, t in enumerate(letters)]
+            xs = [_load(unread + _WIDE * j, letter_dtype(t, compute)) for j, t in enumerate(letters)]
             for x, j in zip(operands, read):
                 xs[j] = x
             result = trace(compute, xs)
-            if any(unread <= j < unread + 1000 for j in E.loads(result)):
+            parts = _parts(result)
+            if any(unread <= j < unread + 1000 for j in E.loads(*parts)):
                 raise AssertionError(f"{name}: the formula reads other operands for {compute} than for f32")
             return result
 
@@ -230,10 +262,11 @@ class OpDef:
             name,
             "map",
             params,
-            fn=fn,
+            fn=grad_fn,
             in_types=types,
             out_types="T",
-            accepts=floating,
+            accepts=tuple(d for d in field if d in (self.accepts or floating)),
+            traits={"holomorphic": False},
             to_float=False,
             parent=(self.name, operand),
         )
@@ -252,6 +285,41 @@ class Gradient:
 
 #: Dtype of an operand by its letter, where that is fixed.
 _LETTER_DTYPE = {"b": "b1", "i": "i64"}
+#: Slots that the sample of an operand has to itself.
+_WIDE = 2
+
+
+def letter_dtype(letter: str, common: str) -> str:
+    """The dtype of an operand or output marked `letter` when the common dtype T is `common`."""
+    if letter == "r":
+        return PART.get(common, common)
+    if letter == "c":
+        return {"f32": "c64", "f64": "c128"}.get(common, common)
+    return _LETTER_DTYPE.get(letter, common)
+
+
+def _load(slot: int, dtype: str):
+    if dtype not in PART:
+        return E.load(slot, dtype)
+    from .complex_number import load
+
+    return load(slot, dtype)
+
+
+def _loads(dtypes) -> list:
+    slot, found = 0, []
+    for d in dtypes:
+        found.append(_load(slot, d))
+        slot += 2 if d in PART else 1
+    return found
+
+
+def _parts(e) -> tuple:
+    return e.parts if isinstance(e, E.Compound) else (e,)
+
+
+def _conj(x):
+    return x.conj() if isinstance(x, E.Compound) else x
 
 
 def _spec(inputs, outputs, form, per_row=frozenset()):
@@ -312,9 +380,11 @@ def pointwise(
 
     inplace: the twin `name_` (left out: where the result can be of self's dtype; "copy": the result is cast into self).
     types: one letter an operand, then the outputs: `T` common promoted dtype, `b` bool, `i` int64, `p` a Python number
-    held in the compute dtype of T. grad: left out, the gradient is derived; False, there is none; a callable `(g,
-    *inputs, *outputs)` or a tuple with one per operand (None: not differentiable). accepts: dtype codes of T after
-    promotion. to_float: integer T computes in the default float dtype.
+    held in the compute dtype of T, `r` the real and `c` (outputs only) the complex dtype that belongs to T.
+    grad: left out, the gradient is derived; False, there is none; a callable `(g, *inputs, *outputs)`, linear in g, or
+    a tuple with one per operand (None: not differentiable). On complex numbers it is read as that of a holomorphic
+    function; where traits say holomorphic=False, it is derived instead. accepts: dtype codes of T after promotion.
+    to_float: integer T computes in the default float dtype.
     front: a Python function with PyTorch's full signature that takes over when the arguments do not fit the schema.
     oracle: NumPy expression text for the tests; domain: (low, high) of the samples, or one pair an operand.
     """
@@ -336,7 +406,7 @@ def pointwise(
         fn=fn,
         in_types=ins,
         out_types=outs,
-        grad=False if "T" not in outs else grad,
+        grad=grad if "T" in outs or "r" in outs else False,
         accepts=accepts,
         to_float=to_float,
         method=method,

@@ -87,6 +87,15 @@ CALLS = {
     "_diagonal_backward": (on("_diagonal_backward", (3, 4), 1, 0, 1), floats((3,))),
     "_unfold_backward": (on("_unfold_backward", (6,), 0, 3, 1), floats((4, 3))),
     "_pad_constant": (on("_pad_constant", (1, 2, 0, 1), 0.5), floats((2, 3))),
+    # parts of complex numbers
+    "complex": (lambda a, b: taeda.view_as_real(taeda.complex(a, b)), floats((2, 3), (2, 3))),
+    "polar": (lambda a, b: taeda.view_as_real(taeda.polar(a, b)), floats((2, 3), (2, 3))),
+    "view_as_complex": (lambda x: taeda.view_as_real(taeda.view_as_complex(x) ** 2), floats((2, 2))),
+    "view_as_real": (lambda x: taeda.view_as_real(taeda.complex(x, x * x)), floats((2, 2))),
+    "imag": (lambda x: taeda.imag(taeda.complex(x, x * x)), floats((2, 2))),
+    "resolve_conj": (on("resolve_conj"), floats((2, 2))),
+    "resolve_neg": (on("resolve_neg"), floats((2, 2))),
+    "vdot": (on("vdot"), floats((3,), (3,))),
     # copies
     "cast": (lambda x: bound("cast")(bound("cast")(x, taeda.float64), taeda.float64), floats((2, 3))),
     "copy_": (writes("copy_"), floats((2, 3), (3,))),
@@ -203,8 +212,8 @@ CALLS = {
 #: Results that no gradient reaches: whole numbers, truth values, Python objects, new tensors, random numbers.
 WITHOUT = {
     "allclose", "arange", "argsort", "argwhere", "bernoulli", "bincount", "broadcast_shapes", "bucketize",
-    "count_nonzero", "empty", "empty_like", "empty_strided", "equal", "eye", "full_like", "is_nonzero",
-    "isclose", "linspace", "logspace", "multinomial", "nonzero", "one_hot", "ones", "ones_like", "rand",
+    "count_nonzero", "empty", "empty_like", "empty_strided", "equal", "eye", "full_like", "is_conj", "is_neg", "is_nonzero",
+    "isclose", "isreal", "linspace", "logspace", "multinomial", "nonzero", "one_hot", "ones", "ones_like", "rand",
     "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "scalar_tensor", "searchsorted",
     "tril_indices", "triu_indices", "unique", "zeros", "zeros_like", "_bernoulli_", "_exponential_",
     "_log_normal_", "_normal_", "_random_", "_uniform_", "_new_empty", "_new_full", "_new_ones", "_new_tensor",

@@ -22,9 +22,22 @@ class World:
         self.names = {
             "m": lib, "F": lib.nn.functional, "nn": lib.nn, "np": np, "inf": float("inf"), "nan": float("nan"),
             "f": self.floats, "d": self.doubles, "i": self.ints, "b": self.bools, "t": self.tensor, "leaf": self.leaf,
-            "put": put, "then": then, "ranked": self.ranked, "mod": self.module,
+            "c": self.complexes, "put": put, "then": then, "ranked": self.ranked, "mod": self.module,
         }  # fmt: skip
-        for name in ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"):
+        for name in (
+            "bool",
+            "uint8",
+            "int8",
+            "int16",
+            "int32",
+            "int64",
+            "float16",
+            "bfloat16",
+            "float32",
+            "float64",
+            "complex64",
+            "complex128",
+        ):
             self.names[name + "_"] = getattr(lib, name)
 
     def tensor(self, data, dtype=None):
@@ -46,6 +59,12 @@ class World:
 
     def doubles(self, *shape, **kwargs):
         return self.floats(*shape, dtype="float64", **kwargs)
+
+    def complexes(self, *shape, low=-2.0, high=2.0, dtype="complex128"):
+        """Different complex numbers in random order, a leaf."""
+        n = int(np.prod(shape))
+        re, im = (low + (high - low) * (self.random.permutation(n) + 0.37) / max(n, 1) for _ in range(2))
+        return self.leaf(self.lib.tensor((re + 1j * im).reshape(shape), dtype=getattr(self.lib, dtype)))
 
     def ints(self, *shape, low=-5, high=6, dtype="int64"):
         return self.lib.tensor(self.random.integers(low, high, shape), dtype=getattr(self.lib, dtype))
@@ -97,6 +116,14 @@ def flatten(value, lib):
     return [str(value).rpartition(".")[2] if isinstance(value, (lib.dtype, lib.device)) else value]
 
 
+def seed_like(random, v, lib):
+    """Random numbers to weigh an output with."""
+    numbers = random.standard_normal(tuple(v.shape))
+    if v.dtype.is_complex:
+        numbers = numbers + 1j * random.standard_normal(tuple(v.shape))
+    return lib.tensor(numbers).to(v.dtype)
+
+
 def evaluate(text, lib):
     """(values, gradients) or the exception."""
     world = World(lib)
@@ -106,11 +133,11 @@ def evaluate(text, lib):
             values = flatten(eval(text, world.names), lib)
         except Exception as e:
             return e
-        outputs = [v for v in values if isinstance(v, lib.Tensor) and v.requires_grad and v.dtype.is_floating_point]
+        outputs = [v for v in values if isinstance(v, lib.Tensor) and v.requires_grad]
         outputs = [v for v in outputs if not any(v is x for x in world.leaves)]
         if outputs:
             random = np.random.default_rng(1)
-            weights = [lib.tensor(random.standard_normal(tuple(v.shape))).to(v.dtype) for v in outputs]
+            weights = [seed_like(random, v, lib) for v in outputs]
             try:
                 grads = lib.autograd.grad(outputs, world.leaves, weights, allow_unused=True)
             except Exception as e:
@@ -120,12 +147,13 @@ def evaluate(text, lib):
 
 
 TOLERANCE = {"float16": (2e-3, 2e-3), "bfloat16": (2e-2, 2e-2), "float32": (2e-5, 4e-6), "float64": (1e-11, 1e-12)}
+TOLERANCE |= {"complex64": TOLERANCE["float32"], "complex128": TOLERANCE["float64"]}
 
 
 def _same(a, b, what):
     if not isinstance(b, torch.Tensor):
         assert type(a) is type(b) or isinstance(a, type(b)), f"{what}: {type(a).__name__}, PyTorch: {type(b).__name__}"
-        if isinstance(b, float):
+        if isinstance(b, (float, complex)):
             np.testing.assert_allclose(a, b, 1e-6, err_msg=what)
         elif not isinstance(b, np.ndarray):
             assert a == b, f"{what}: {a!r}, PyTorch: {b!r}"
@@ -137,7 +165,9 @@ def _same(a, b, what):
     x, y = a.detach(), b.detach()
     if dtype in TOLERANCE:
         rtol, atol = TOLERANCE[dtype]
-        np.testing.assert_allclose(x.double().numpy(), y.double().numpy(), rtol, atol, err_msg=what)
+        if "complex" not in dtype:
+            x, y = x.double(), y.double()
+        np.testing.assert_allclose(x.numpy(), y.resolve_conj().numpy(), rtol, atol, err_msg=what)
     else:
         np.testing.assert_array_equal(x.numpy(), y.numpy(), err_msg=what)
 
