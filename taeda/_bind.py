@@ -117,18 +117,20 @@ def _write_back(op: str, self, result):
 
 
 # -- results -----------------------------------------------------------------------------------------------------------
-def write_out(op: str, result, out):
-    """What `out=` means: the result goes into `out`, which takes the result's shape."""
+def write_out(op: str, result, out, exact=False):
+    """What `out=` means: the result goes into `out`, which takes the result's shape. exact: and has its dtype."""
     if out is None:
         return result
     if not isinstance(out, Tensor):
         raise TypeError(f"{op}(): argument 'out' must be Tensor, not {type(out).__name__}")
-    if out.requires_grad and F.is_grad_enabled():
+    if (out.requires_grad or result.requires_grad) and F.is_grad_enabled():
         raise RuntimeError(
             f"{op}(): functions with out=... arguments don't support automatic differentiation, but one of the "
             "arguments requires grad."
         )
     a, b = result.dtype, out.dtype
+    if exact and a is not b:
+        raise RuntimeError(f"{op}(): Expected out tensor to have dtype {a}, but got {b} instead")
     if category(a) > category(b):
         raise RuntimeError(f"result type {a} can't be cast to the desired output type {b}")
     if tuple(out.shape) != tuple(result.shape):
@@ -150,7 +152,7 @@ def write_tuple(op: str, results, out):
     """`out=` of an operator with several results: a tuple of as many tensors."""
     if not isinstance(out, (tuple, list)) or len(out) != len(results):
         raise TypeError(f"{op}(): argument 'out' must be tuple of {len(results)} Tensors, not {type(out).__name__}")
-    written = tuple(write_out(op, r, o) for r, o in zip(results, out))
+    written = tuple(write_out(op, r, o, True) for r, o in zip(results, out))
     return written if type(results) is tuple else type(results)(written)
 
 
@@ -166,8 +168,23 @@ def _exported(op: OpDef, fn):
     return _core.Function(fn, op.name, renames, takes_out) if renames or takes_out else fn
 
 
+#: Kinds whose results go into an `out` of their own dtype only: elements are moved, contracted or picked.
+_EXACT = ("gather", "scatter", "contract", "sort", "view")
+
+
 def _write_result(op: str, result, out):
-    return (write_tuple if isinstance(result, tuple) else write_out)(op, result, out)
+    if isinstance(result, tuple):
+        return write_tuple(op, result, out)
+    entry = TABLE.get(op)
+    exact = entry is not None and (
+        entry.kind in _EXACT or (entry.kind == "reduce" and entry.traits["kind"] in ("max", "min", "argmax", "argmin"))
+    )
+    if entry is not None and isinstance(out, Tensor):
+        if entry.kind == "cat" and category(result.dtype) > category(out.dtype):
+            raise TypeError(f"{op}(): input types can't be cast to the desired output type {out.dtype}")
+        if entry.kind == "reduce" and entry.out_types == "b" and out.dtype not in (_core.bool, _core.uint8):
+            raise RuntimeError(f"{op}() only supports bool tensor for result, got: {out.dtype}")
+    return write_out(op, result, out, exact)
 
 
 # -- hooks -------------------------------------------------------------------------------------------------------------

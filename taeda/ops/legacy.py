@@ -9,7 +9,7 @@ from .table import composite
 
 def _no_gradient(op, self):
     if self.requires_grad:
-        raise RuntimeError(f"Can't call {op}() on Variable that requires grad. Use var.detach().{op}() instead.")
+        raise RuntimeError(f"{op}(): elements of a tensor that requires grad cannot be replaced: use detach()")
 
 
 def _write_elements(op, self, callable, *others):
@@ -48,10 +48,10 @@ def _fill_diagonal_(self, fill_value, wrap=False):
     diagonal of a tall matrix begins again below each full one.
     """
     if self.dim() < 2:
-        raise RuntimeError("dimensions must larger than 1")
+        raise RuntimeError(f"fill_diagonal_(): expected at least 2 dimensions, got {self.dim()}")
     shape, strides, start = self.shape, self.stride(), self.storage_offset()
     if self.dim() > 2 and any(n != shape[0] for n in shape):
-        raise RuntimeError("all dimensions of input must be of equal length")
+        raise RuntimeError(f"fill_diagonal_(): more than 2 dimensions must have one size, got {list(shape)}")
     size, step = min(shape), sum(strides)
     F.as_strided(self, (size,), (step,), start).fill_(fill_value)
     height, width = shape[0], shape[1]
@@ -73,12 +73,11 @@ def resize_as_(input, the_template, *, memory_format=None):
 def _resized(op, self, sizes):
     import warnings
 
-    warnings.warn(f"non-inplace {op} is deprecated", stacklevel=3)
+    warnings.warn(f"{op}() is deprecated: use reshape()", stacklevel=3)
     if product(sizes) != self.numel():
         raise RuntimeError(
-            f"requested resize to {'x'.join(map(str, sizes))} ({product(sizes)} elements in total), but the given "
-            f"tensor has a size of {'x'.join(map(str, self.shape))} ({self.numel()} elements). autograd's resize can "
-            "only change the shape of a given tensor, while preserving the number of elements. "
+            f"{op}(): the shape {list(sizes)} has {product(sizes)} elements, the tensor of shape {list(self.shape)} "
+            f"has {self.numel()}"
         )
     return F.reshape(self.contiguous(), sizes)
 
@@ -105,7 +104,7 @@ def _set_(self, source=None, storage_offset=0, size=None, stride=None):
     elif not isinstance(source, F.Tensor):
         source = source.as_tensor(self.dtype)
     if source.dtype is not self.dtype:
-        raise RuntimeError(f"Could not set tensor of type {source.dtype} to a tensor of type {self.dtype}")
+        raise RuntimeError(f"set_(): source has dtype {source.dtype}, the tensor {self.dtype}")
     source = source.detach()
     if size is not None:
         size = ints((size,)) if not isinstance(size, int) else [size]
@@ -128,9 +127,7 @@ def _dim_order(self, *, ambiguity_check=False):
     if ambiguity_check:
         moving = sorted(s for n, s in zip(shape, strides) if n > 1)
         if len(moving) < len(shape) or len(set(moving)) < len(moving):
-            raise RuntimeError(
-                "The tensor does not have unique dim order, or cannot map to exact one of the given memory formats."
-            )
+            raise RuntimeError(f"dim_order(): sizes {shape} and strides {strides} leave the order of dimensions open")
     if self.is_contiguous():
         return tuple(range(len(shape)))
     return tuple(sorted(range(len(shape)), key=lambda d: -strides[d]))
@@ -204,15 +201,3 @@ def is_distributed(input):
     """False: this is for tensors that are spread over several processes in one type of their own."""
     tensor_argument("is_distributed", "input", input)
     return False
-
-
-@composite(
-    method=True,
-    opcheck=False,
-    samples=lambda t: [((t(3),), {}), ((t.ints(2, 2, high=3),), {})],
-    oracle="lambda x: numpy.isreal(x)",
-)
-def isreal(input):
-    """Whether each element has no imaginary part."""
-    tensor_argument("isreal", "input", input)
-    return F.eq(F.imag(input), 0) if input.is_complex() else F.ones(input.shape, dtype=F.bool)

@@ -331,13 +331,13 @@ def _with_mean(op, input, dim, unbiased, keepdim, correction):
     return _narrow(variance if op == "var_mean" else F._norm_root(variance), input), F.cast(center, input.dtype)
 
 
-@composite(out=True)
+@composite()
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """(variance, mean)."""
     return _with_mean("var_mean", input, dim, unbiased, keepdim, correction)
 
 
-@composite(out=True)
+@composite()
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """(standard deviation, mean)."""
     return _with_mean("std_mean", input, dim, unbiased, keepdim, correction)

@@ -23,15 +23,14 @@ def bincount(input, weights=None, minlength=0):
     if input.dtype.is_floating_point or input.dtype.is_complex or input.dtype is F.bool:
         raise NotImplementedError(f"bincount(): not implemented for {input.dtype}: input must be integers")
     if minlength < 0:
-        raise RuntimeError(f"minlength should be >= 0, got {minlength}")
+        raise RuntimeError(f"bincount(): minlength must not be negative, got {minlength}")
     if input.dim() == 1 and input.shape[0] == 0:
         return F.zeros((minlength,), dtype=F.int64)
     if input.dim() != 1 or int(input.min().item()) < 0:
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+        raise RuntimeError("bincount(): input must be a vector of non-negative integers")
     if weights is not None and tuple(weights.shape) != tuple(input.shape):
         raise RuntimeError(
-            f"weights should be 1-d and have the same length as input, got {list(weights.shape)} for an input of "
-            f"{list(input.shape)}"
+            f"bincount(): weights must have the shape of input, got {list(weights.shape)} and {list(input.shape)}"
         )
     size = max(int(input.max().item()) + 1, minlength)
     if weights is None:
@@ -83,7 +82,7 @@ def histc(input, bins=100, min=0, max=0):
     if not isinstance(bins, int):
         raise TypeError(f"histc(): argument 'bins' must be int, not {type(bins).__name__}")
     if bins <= 0:
-        raise RuntimeError(f"torch.histc: bins must be > 0, got {bins}")
+        raise RuntimeError(f"histc(): bins must be positive, got {bins}")
     flat = F.reshape(input.detach(), (-1,))
     low, high = _range("histc", flat, min, max)
     places = F.clamp(F.trunc((flat - low) * bins / (high - low)), 0, bins - 1)

@@ -29,7 +29,7 @@ def _as_strided(input, size, stride, storage_offset=None):
 
 def _detach(input):
     tensor_argument("detach_copy", "input", input)
-    return F.clone(input.detach())
+    return F.clone(input)
 
 
 def _diagonal(input, offset=0, dim1=0, dim2=1):
