@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstring>
 
 namespace taeda {
@@ -396,7 +397,7 @@ private:
     const int rights[RegionCount] = {PROT_READ | PROT_EXEC, PROT_READ, PROT_READ | PROT_WRITE};
     for (int region = 0; region < RegionCount; ++region)
       if (region_size_[region] && mprotect(base_ + region_start_[region], region_size_[region], rights[region]) != 0)
-        fail("the system does not allow generated code to be made executable");
+        fail(std::string("the system does not let generated code be made executable: ") + std::strerror(errno));
     char *code = reinterpret_cast<char *>(base_ + region_start_[Code]);
     __builtin___clear_cache(code, code + region_size_[Code]);
   }

@@ -230,6 +230,9 @@ void bind_slots(nb::module_ &m) {
       },
       nb::arg("name"), nb::arg("callable"),
       "Makes a callable the meaning of a Python operator on tensors: 'nb_add', 'nb_inplace_add', ..., '<', '==', ...");
+  nb::list names;
+  for (const char *name : kNames) names.append(name);
+  m.attr("slots") = nb::tuple(names); // what set_slot takes
 }
 
 } // namespace taeda

@@ -240,22 +240,6 @@ def _gradient_hook(bound_op):
 
 
 # -- installing --------------------------------------------------------------------------------------------------------
-_INPLACE_SLOTS = {
-    "nb_add",
-    "nb_subtract",
-    "nb_multiply",
-    "nb_remainder",
-    "nb_power",
-    "nb_lshift",
-    "nb_rshift",
-    "nb_and",
-    "nb_xor",
-    "nb_or",
-    "nb_floor_divide",
-    "nb_true_divide",
-}
-
-
 def _install_entry(op: OpDef, public: dict) -> None:
     fn = _bind(op)
     names = (op.name, *(op.aliases or ()))
@@ -281,8 +265,9 @@ def _install_entry(op: OpDef, public: dict) -> None:
                 public[name + "_"] = twin
     for slot in op.slots or ():
         _core.set_slot(slot, fn)
-        if slot in _INPLACE_SLOTS and op.inplace:
-            _core.set_slot("nb_inplace_" + slot[3:], _BOUND[op.name + "_"])
+        twin = slot.replace("nb_", "nb_inplace_")
+        if op.inplace and twin != slot and twin in _core.slots:
+            _core.set_slot(twin, _BOUND[op.name + "_"])
     if op.role:
         _core.set_role(op.role, fn)
         if op.inplace and op.kind != "composite":

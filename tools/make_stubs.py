@@ -172,48 +172,22 @@ def _stub_lines(found: dict[str, str | list[str]]) -> list[str]:
     return lines
 
 
-_NUMBER_SLOTS = (
-    [
-        f"__{n}__"
-        for n in (
-            "add",
-            "sub",
-            "mul",
-            "truediv",
-            "floordiv",
-            "mod",
-            "pow",
-            "matmul",
-            "and",
-            "or",
-            "xor",
-            "lshift",
-            "rshift",
-        )
-    ]
-    + [
-        f"__r{n}__"
-        for n in (
-            "add",
-            "sub",
-            "mul",
-            "truediv",
-            "floordiv",
-            "mod",
-            "pow",
-            "matmul",
-            "and",
-            "or",
-            "xor",
-            "lshift",
-            "rshift",
-        )
-    ]
-    + [
-        f"__i{n}__"
-        for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift")
-    ]
-)
+_OPERATORS = [
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+]
+_NUMBER_SLOTS = [f"__{side}{n}__" for side in ("", "r", "i") for n in _OPERATORS if (side, n) != ("i", "matmul")]
 _PROTOCOL = [
     "def __init__(self, *args: Any, **kwargs: Any) -> None: ...",
     "def __getitem__(self, index: Any) -> Tensor: ...",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 
@@ -15,51 +16,40 @@ class Leaf:
         self.index = index
 
 
-def flatten(value: Any, is_leaf) -> tuple[list[Any], Any]:
+def flatten(value: Any, is_leaf: Callable[[Any], bool]) -> tuple[list[Any], Any]:
     """(leaves for which `is_leaf` holds, the nest with them replaced). Tuples, lists, dicts and dataclasses are
     walked."""
     leaves: list[Any] = []
 
-    def walk(x: Any) -> Any:
-        if is_leaf(x):
-            leaves.append(x)
-            return Leaf(len(leaves) - 1)
-        if isinstance(x, tuple):
-            items = [walk(e) for e in x]
-            if hasattr(x, "_fields") and type(x).__init__ is tuple.__init__ and not hasattr(type(x), "_name"):
-                return type(x)(*items)
-            return tuple(items) if type(x) is tuple else type(x)(items)
-        if type(x) is list:
-            return [walk(e) for e in x]
-        if type(x) is dict:
-            return {k: walk(e) for k, e in x.items()}
-        if dataclasses.is_dataclass(x) and not isinstance(x, type):
-            return dataclasses.replace(x, **{f.name: walk(getattr(x, f.name)) for f in dataclasses.fields(x) if f.init})
-        return x
+    def place(x: Any) -> Leaf:
+        leaves.append(x)
+        return Leaf(len(leaves) - 1)
 
-    return leaves, walk(value)
+    return leaves, _replaced(value, is_leaf, place)
 
 
 def unflatten(tree: Any, leaves: list[Any]) -> Any:
     """The nest with its leaves back."""
+    return _replaced(tree, lambda x: isinstance(x, Leaf), lambda leaf: leaves[leaf.index])
 
-    def walk(x: Any) -> Any:
-        if isinstance(x, Leaf):
-            return leaves[x.index]
-        if isinstance(x, tuple):
-            items = [walk(e) for e in x]
-            if hasattr(x, "_fields") and type(x).__init__ is tuple.__init__ and not hasattr(type(x), "_name"):
-                return type(x)(*items)
-            return tuple(items) if type(x) is tuple else type(x)(items)
-        if type(x) is list:
-            return [walk(e) for e in x]
-        if type(x) is dict:
-            return {k: walk(e) for k, e in x.items()}
-        if dataclasses.is_dataclass(x) and not isinstance(x, type):
-            return dataclasses.replace(x, **{f.name: walk(getattr(x, f.name)) for f in dataclasses.fields(x) if f.init})
-        return x
 
-    return walk(tree)
+def _replaced(x: Any, is_leaf: Callable[[Any], bool], new: Callable[[Any], Any]) -> Any:
+    """The nest `x` with every leaf replaced by `new(leaf)`."""
+    if is_leaf(x):
+        return new(x)
+    if isinstance(x, tuple):
+        items = [_replaced(e, is_leaf, new) for e in x]
+        if type(x) is tuple:
+            return tuple(items)
+        return type(x)._make(items) if hasattr(x, "_make") else type(x)(items)  # a named tuple takes its items apart
+    if type(x) is list:
+        return [_replaced(e, is_leaf, new) for e in x]
+    if type(x) is dict:
+        return {k: _replaced(e, is_leaf, new) for k, e in x.items()}
+    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        fields = [f.name for f in dataclasses.fields(x) if f.init]
+        return dataclasses.replace(x, **{name: _replaced(getattr(x, name), is_leaf, new) for name in fields})
+    return x
 
 
 def describe(tree: Any) -> Any:

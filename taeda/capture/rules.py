@@ -11,7 +11,7 @@ from ..ir.graph import Value
 from ..ir.sym import Relation, Sym
 from ..ir.types import TensorType
 from ..ops.expr import COMPUTE_OF
-from ..ops.table import PART, TABLE, OpDef, lookup
+from ..ops.table import PART, ROLES, TABLE, OpDef, lookup
 from .errors import CaptureError, refuse_complex
 from .geometry import shape_text, wrap_dim
 from .promote import category, result_type
@@ -76,13 +76,13 @@ def type_of(v: Value) -> TensorType:
 
 def cast(tr: Tracer, v: Value, dtype: str) -> Value:
     t = type_of(v)
-    return v if t.dtype == dtype else tr.add("copy", "to", [v], [TensorType(dtype, t.sizes)]).output
+    return v if t.dtype == dtype else tr.add("copy", ROLES["cast"], [v], [TensorType(dtype, t.sizes)]).output
 
 
 def view(tr: Tracer, v: Value, sizes: Sequence[Sym]) -> Value:
     """A row-major value in another shape of as many elements."""
     t = tr.type_of(type_of(v).dtype, sizes)
-    return tr.add("view", "reshape", [v], [t], offset=S.ZERO, strides=t.strides()).output
+    return tr.add("view", ROLES["reshape"], [v], [t], offset=S.ZERO, strides=t.strides()).output
 
 
 def broadcast(tr: Tracer, name: str, shapes: Sequence[Sequence[Sym]], strict: bool = False) -> tuple[Sym, ...]:
@@ -275,7 +275,7 @@ def _flat(tr: Tracer, v: Value) -> Value:
     """All elements in one dimension, in logical order."""
     t = type_of(v)
     if v.node is not None and v.node.kind == "view":
-        v = tr.add("copy", "clone", [v], [t]).output
+        v = tr.add("copy", ROLES["clone"], [v], [t]).output
     return view(tr, v, (t.numel(),))
 
 
@@ -314,7 +314,7 @@ def _with_unit(tr: Tracer, v: Value) -> Value:
         n = v.node
         return tr.add(
             "view",
-            "unsqueeze",
+            ROLES["unsqueeze"],
             n.inputs,
             [TensorType(t.dtype, (*t.sizes, S.ONE))],
             offset=n.attrs["offset"],

@@ -252,7 +252,7 @@ def _one_index(tr: Tracer, op: OpDef, index: Any) -> Value:
 
 
 def gather_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
-    from .rules import type_of
+    from .rules import type_of, view
 
     form = op.traits["form"]
     source = tr.variable(named["input"])
@@ -266,18 +266,9 @@ def gather_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     index = _one_index(tr, op, named["index"])
     sizes = type_of(index).sizes
     if not g.ndim:
-        value = tr.add(
-            "view", "reshape", [value], [TensorType(source.dtype, (S.ONE,))], offset=S.ZERO, strides=(S.ONE,)
-        ).output
+        value = view(tr, value, (S.ONE,))
         shape = sizes or (S.ONE,)
-        index = tr.add(
-            "view",
-            "reshape",
-            [index],
-            [TensorType(type_of(index).dtype, shape)],
-            offset=S.ZERO,
-            strides=S.contiguous_strides(shape),
-        ).output
+        index = view(tr, index, shape)
         out = tr.add("gather", op.name, [value, index], [TensorType(source.dtype, shape)], form=form, dims=(0,)).output
         return tr.tensor(Variable(Cell(out), G.contiguous(sizes)))
     dim = G.wrap_dim(int(named["dim"]), g.ndim)
@@ -289,14 +280,7 @@ def gather_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
         if len(sizes) > 1:
             raise IndexError(f"{op.name}(): Index is supposed to be a vector")
         if not sizes:
-            index = tr.add(
-                "view",
-                "reshape",
-                [index],
-                [TensorType(type_of(index).dtype, (S.ONE,))],
-                offset=S.ZERO,
-                strides=(S.ONE,),
-            ).output
+            index = view(tr, index, (S.ONE,))
         out_sizes = tuple(type_of(index).sizes[0] if d == dim else s for d, s in enumerate(g.sizes))
     out = tr.add(
         "gather", op.name, [value, index], [tr.type_of(source.dtype, out_sizes)], form=form, dims=(dim,)
@@ -305,7 +289,7 @@ def gather_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
 
 
 def scatter_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
-    from .rules import cast, type_of
+    from .rules import cast, type_of, view
 
     form, mode = op.traits["form"], op.traits["mode"]
     items = list(named.values())
@@ -332,9 +316,7 @@ def scatter_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
         source = Variable(source.cell, G.expand(source.geometry, space, tr.env))
     values = tr.read(source)
     if form == "select" and type_of(index).ndim == 0:
-        index = tr.add(
-            "view", "reshape", [index], [TensorType(type_of(index).dtype, (S.ONE,))], offset=S.ZERO, strides=(S.ONE,)
-        ).output
+        index = view(tr, index, (S.ONE,))
     return tr.fresh(
         tr.add("scatter", op.name, [base, index, values], [type_of(base)], form=form, mode=mode, dims=(dim,)).output
     )

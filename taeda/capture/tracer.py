@@ -15,7 +15,7 @@ from ..ir import sym as S
 from ..ir.graph import Graph, Node, Symbol, Value
 from ..ir.sym import Sym
 from ..ir.types import FLOAT, INT, ScalarType, TensorType
-from ..ops.table import PART
+from ..ops.table import PART, ROLES
 from .errors import CaptureError, refuse_complex, user_location
 from .geometry import Geometry, contiguous, is_contiguous, memory_order
 from .layout import Layouts, dense_order, stored
@@ -84,7 +84,7 @@ class Tracer:
 
     # -- values ----------------------------------------------------------------------------------------------------
     def add(self, kind: str, op: str, inputs: Sequence[Value], types: Sequence, **attrs) -> Node:
-        return self.graph.add(kind, op, inputs, types, attrs, self._location)
+        return self.graph.append(Node(kind, op, inputs, types, attrs, self._location))
 
     def type_of(self, dtype: str, sizes: Sequence[Sym]) -> TensorType:
         return TensorType(dtype, tuple(self.env.resolve(s) for s in sizes))
@@ -102,7 +102,7 @@ class Tracer:
             strides = tuple(self.env.resolve(s) for s in g.strides)
             v.read_value = self.add(
                 "view",
-                "strided",
+                ROLES["as_strided"],
                 [base],
                 [TensorType(t.dtype, sizes)],
                 offset=self.env.resolve(g.offset),
@@ -124,7 +124,7 @@ class Tracer:
         g = v.geometry
         if g.offset == 0 and self.env.same(g.numel(), t.numel()) and is_contiguous(g, self.env):
             if value.type != t:  # the same elements under other sizes
-                value = self.add("view", "reshape", [value], [t], offset=S.ZERO, strides=t.strides()).output
+                value = self.add("view", ROLES["reshape"], [value], [t], offset=S.ZERO, strides=t.strides()).output
             v.cell.value = value
         else:
             strides = tuple(self.env.resolve(s) for s in g.strides)
@@ -157,7 +157,7 @@ class Tracer:
         strides = t.strides()
         base = self.add(
             "view",
-            "permute",
+            ROLES["permute"],
             [value],
             [TensorType(t.dtype, tuple(t.sizes[d] for d in order))],
             offset=S.ZERO,

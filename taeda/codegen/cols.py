@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..ops import expr as ex
 from ..ops.expr import Expr
 from .accumulate import Accumulator, StateLayout, emit_finish, is_arg, value_dtype
-from .llvm import Function, Module
+from .llvm import Function, Module, row_parameters
 from .memory import Mask, load_raw, move, store_raw
 from .spec import LANES, SIZE, TD_K_REDUCES, KernelFacts, KernelSpec, cost, operand, reductions
 from .vector import Evaluator, from_memory, to_memory
@@ -25,16 +25,7 @@ def _tile_width(module: Module, reduces: list[Expr]) -> int:
 
 def emit_col(module: Module, symbol: str, spec: KernelSpec) -> KernelFacts:
     """Writes td_partial_col_fn and its finish."""
-    params = [
-        ("ptr", "ptr"),
-        ("ptr", "es"),
-        ("ptr", "rs"),
-        ("i64", "n"),
-        ("i64", "rows"),
-        ("i64", "r0"),
-        ("ptr", "state"),
-    ]
-    f = Function(module, symbol, params)
+    f = Function(module, symbol, row_parameters("r0", "state"))
     roots = [root for _, root in spec.outputs]
     reduces = reductions(*roots)
     layout = StateLayout(reduces)

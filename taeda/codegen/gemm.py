@@ -6,7 +6,8 @@ accumulator an output, so that no blocking changes a bit. The driver in runtime/
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .compile import compile_ir
@@ -193,65 +194,56 @@ def _micro(module: Module, name: str, dtype: str, tile: Shape, rows: int, stride
     f.finish()
 
 
-def _pack_wide(module: Module, name: str, dtype: str, tile: Shape) -> None:
-    """dst[p][kk][lane] = src[off_k[kk] + p*nr + lane] for consecutive lanes, panels `panel` bytes apart (td_pack_wide_fn)."""
-    f = Function(
-        module,
-        name,
-        [("ptr", "dst"), ("i64", "panel"), ("ptr", "src"), ("ptr", "off_k"), ("i64", "k"), ("i64", "panels")],
-    )
-    op = _Arithmetic(f, dtype, tile.width)
-    row, vector_bytes = tile.nr * _BYTES[dtype], tile.width * _BYTES[dtype]
+_PACK_FROM = [("ptr", "src"), ("ptr", "off_k"), ("i64", "k")]
+_PACK_PANELS = [("ptr", "dst"), ("i64", "panel"), *_PACK_FROM, ("i64", "panels")]
+_PACK = [("ptr", "dst"), ("i64", "dst_k"), *_PACK_FROM]
+
+
+def _source(f: Function, kk: str) -> str:
+    """Where step kk is read."""
+    return f.offset("%src", f.v(f"load i64, ptr {f.offset('%off_k', f.mul(kk, '8'))}"))
+
+
+def _step(f: Function, kk: str) -> tuple[str, str]:
+    """Where step kk is read and written."""
+    return _source(f, kk), f.offset("%dst", f.mul(kk, "%dst_k"))
+
+
+@contextmanager
+def _panels(f: Function, row: int, step: str) -> Iterator[tuple[str, str]]:
+    """Over the panels of every step of k: where to read, `step` bytes apart, and where to write the `row` bytes."""
     with f.loop("0", "%k") as kk:
-        source = f.var("ptr", f.offset("%src", f.v(f"load i64, ptr {f.offset('%off_k', f.mul(kk, '8'))}")))
+        source = f.var("ptr", _source(f, kk))
         out = f.var("ptr", f.offset("%dst", f.mul(kk, str(row))))
         with f.loop("0", "%panels"):
             p, q = source.get(), out.get()
-            values = [op.load(f.offset(p, str(j * vector_bytes))) for j in range(tile.columns)]
-            for j, value in enumerate(values):
-                op.store(value, f.offset(q, str(j * vector_bytes)))
-            source.set(f.offset(p, str(row)))
+            yield p, q
+            source.set(f.offset(p, step))
             out.set(f.offset(q, "%panel"))
+
+
+def _pack_wide(module: Module, name: str, dtype: str, tile: Shape) -> None:
+    """dst[p][kk][lane] = src[off_k[kk] + p*nr + lane] for consecutive lanes, panels `panel` bytes apart (td_pack_wide_fn)."""
+    f = Function(module, name, _PACK_PANELS)
+    op = _Arithmetic(f, dtype, tile.width)
+    row, vector_bytes = tile.nr * _BYTES[dtype], tile.width * _BYTES[dtype]
+    with _panels(f, row, str(row)) as (p, q):
+        values = [op.load(f.offset(p, str(j * vector_bytes))) for j in range(tile.columns)]
+        for j, value in enumerate(values):
+            op.store(value, f.offset(q, str(j * vector_bytes)))
     f.ret()
     f.finish()
 
 
 def _pack_tall(module: Module, name: str, dtype: str, width: int) -> None:
     """dst[p][kk][lane] = src[off_k[kk] + p*lanes + lane] for lane < lanes <= width (td_pack_tall_fn)."""
-    f = Function(
-        module,
-        name,
-        [
-            ("ptr", "dst"),
-            ("i64", "panel"),
-            ("ptr", "src"),
-            ("ptr", "off_k"),
-            ("i64", "k"),
-            ("i64", "panels"),
-            ("i64", "lanes"),
-        ],
-    )
+    f = Function(module, name, [*_PACK_PANELS, ("i64", "lanes")])
     op = _Arithmetic(f, dtype, width)
     mask = op.mask("%lanes", 0)
-    step = f.mul("%lanes", str(_BYTES[dtype]))
-    with f.loop("0", "%k") as kk:
-        source = f.var("ptr", f.offset("%src", f.v(f"load i64, ptr {f.offset('%off_k', f.mul(kk, '8'))}")))
-        out = f.var("ptr", f.offset("%dst", f.mul(kk, str(width * _BYTES[dtype]))))
-        with f.loop("0", "%panels"):
-            op.store(op.masked_load(source.get(), mask), out.get())
-            source.set(f.offset(source.get(), step))
-            out.set(f.offset(out.get(), "%panel"))
+    with _panels(f, width * _BYTES[dtype], f.mul("%lanes", str(_BYTES[dtype]))) as (p, q):
+        op.store(op.masked_load(p, mask), q)
     f.ret()
     f.finish()
-
-
-_PACK = [("ptr", "dst"), ("i64", "dst_k"), ("ptr", "src"), ("ptr", "off_k"), ("i64", "k")]
-
-
-def _step(f: Function, kk: str) -> tuple[str, str]:
-    """Where step kk is read and written."""
-    source = f.offset("%src", f.v(f"load i64, ptr {f.offset('%off_k', f.mul(kk, '8'))}"))
-    return source, f.offset("%dst", f.mul(kk, "%dst_k"))
 
 
 def _pack_runs(module: Module, name: str, dtype: str, width: int) -> None:

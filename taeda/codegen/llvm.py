@@ -101,6 +101,12 @@ class Var:
         self.f.emit(f"store {self.type} {value}, ptr {self.slot}")
 
 
+def row_parameters(fifth: str = "index", sixth: str = "scratch") -> list[tuple[str, str]]:
+    """Parameters of td_row_fn and, with other names for the last two, of td_partial_col_fn."""
+    tables = [("ptr", name) for name in ("ptr", "es", "rs")]
+    return [*tables, ("i64", "n"), ("i64", "rows"), ("i64", fifth), ("ptr", sixth)]
+
+
 class Function:
     """Writes one function. `finish()` hands it to the module."""
 

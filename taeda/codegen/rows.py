@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ..ops import expr as ex
 from ..ops.expr import COMPUTE_OF, Expr
 from .accumulate import Accumulator, StateLayout, Total, emit_finish, is_arg, lane_index
-from .llvm import MEMORY, REGISTER, Function, Module
+from .llvm import MEMORY, REGISTER, Function, Module, row_parameters
 from .memory import Access, ElementLoop, Step, iota
 from .spec import (
     LANES,
@@ -246,16 +246,7 @@ def _bind_per_row(rf: _RowFunction, pointers: dict[int, str]) -> None:
 
 def _emit_fn(module: Module, name: str, plan: Plan, partial: str | None) -> int:
     """td_row_fn. Returns scratch_per_elem."""
-    params = [
-        ("ptr", "ptr"),
-        ("ptr", "es"),
-        ("ptr", "rs"),
-        ("i64", "n"),
-        ("i64", "rows"),
-        ("i64", "index"),
-        ("ptr", "scratch"),
-    ]
-    f = Function(module, name, params)
+    f = Function(module, name, row_parameters())
     spec, n_out = plan.spec, len(plan.spec.outputs)
     operands = n_out + len(spec.inputs)
     strides = [f.item("i64", "%rs", j) for j in range(operands)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..ops import expr as ex
 from ..ops.expr import Expr
 from .accumulate import Total, is_arg
-from .llvm import MEMORY, Function, Module
+from .llvm import MEMORY, Function, Module, row_parameters
 from .memory import Mask, load_raw, store_raw
 from .spec import LANES, SIZE, TD_K_REDUCES, KernelFacts, KernelSpec, cost, operand, reductions
 from .vector import Evaluator, from_memory, to_memory
@@ -79,16 +79,7 @@ class _Scan:
 
 def emit_scan(module: Module, symbol: str, spec: KernelSpec) -> KernelFacts:
     """Writes a scan kernel (td_row_fn: elem_stride runs along the scan)."""
-    params = [
-        ("ptr", "ptr"),
-        ("ptr", "es"),
-        ("ptr", "rs"),
-        ("i64", "n"),
-        ("i64", "rows"),
-        ("i64", "index"),
-        ("ptr", "scratch"),
-    ]
-    f = Function(module, symbol, params)
+    f = Function(module, symbol, row_parameters())
     scan = _Scan(f, spec)
     side_by_side = f.compare("sgt", "%rows", "1")
     for k in scan.used:

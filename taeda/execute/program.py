@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from dataclasses import dataclass, field
 
@@ -11,20 +9,12 @@ from .. import _core
 from ..ir.graph import Graph
 from ..passes.pipeline import Report, run_passes
 from ..passes.plan import Plan
+from .lock import ForkLock
 from .resolve import load_cached, resolve, target_name
 
 #: td_kernel addresses of every kernel this process has, by symbol.
 _kernels: dict[str, int] = {}
-_lock = threading.RLock()
-
-
-def _new_lock() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):  # whoever held the lock is not in the child
-    os.register_at_fork(after_in_child=_new_lock)
+_lock = ForkLock()
 
 
 @dataclass
@@ -79,7 +69,7 @@ def build_plan(plan: Plan, report: Report, text: str = "", seconds: float = 0.0,
     name = "taeda_program"
     host = host_program(plan, target, name, timed=timed)
     timing.host_text = time.perf_counter() - start
-    with _lock:
+    with _lock.held():
         start = time.perf_counter()
         table = {f"gemm_{dtype}": resolve(f"gemm/{dtype}") for dtype in host.gemms}
         for symbol, spec in host.kernels.items():

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
 
 from ..codegen.target import TARGETS, named
 from .cache import ObjectCache, default_directory
+from .lock import ForkLock
 
 #: Kernels compiled or loaded by this process, by key. Loaded code is never unloaded, so addresses stay valid.
 _addresses: dict[str, int] = {}
-_lock = threading.RLock()
-
-
-def _new_lock() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):  # whoever held the lock is not in the child
-    os.register_at_fork(after_in_child=_new_lock)
+_lock = ForkLock()
 
 
 @functools.cache
@@ -45,7 +36,7 @@ def target_name() -> str:
 
 def resolve(key: str) -> int:
     """Address of the td_kernel (or td_gemm_kernels) of `key`; it lives as long as the process."""
-    with _lock:
+    with _lock.held():
         address = _addresses.get(key)
         if address is None:
             address = _addresses[key] = _gemm(key) if key.startswith("gemm/") else _kernel(key)

@@ -18,7 +18,8 @@ from .. import _core, no_grad
 from ..capture import pytree
 from ..capture.reach import Reach
 from ..capture.session import Captured, Session
-from ..ir.types import SIZE, TensorType
+from ..ir.graph import Node, Value
+from ..ir.types import SIZE, TensorType, Type
 from ..passes.pipeline import run_passes
 from .interface import Interface, Slot, Weight, header, safetensors_header, source, weights_assembly
 from .toolchain import ExportError, Toolchain, find, runtime_folder
@@ -153,6 +154,10 @@ def _weights(module: Any, captured: Captured) -> list[tuple[str, Any, int]]:
 def _logical_results(captured: Captured) -> list[TensorType]:
     """Makes the graph return each result row-major in its own memory; their types."""
     g = captured.graph
+
+    def node(kind: str, source: Value, type_: Type, **attrs: Any) -> Value:
+        return g.append(Node(kind, "result", [source], [type_], attrs)).output
+
     results, types = [], []
     for r in captured.results:
         base = g.returns[r.value] if r.value >= 0 else g.inputs[r.source]
@@ -160,13 +165,11 @@ def _logical_results(captured: Captured) -> list[TensorType]:
         assert isinstance(t, TensorType)
         if r.geometry is not None:
             sizes, strides, offset = r.geometry
-            base = g.add(
-                "view", "result", [base], [TensorType(t.dtype, sizes)], {"offset": offset, "strides": strides}
-            ).output
+            base = node("view", base, TensorType(t.dtype, sizes), offset=offset, strides=strides)
         elif r.source >= 0:
-            base = g.add("copy", "result", [base], [t], {"keep": True}).output
+            base = node("copy", base, t, keep=True)
         if base in results:
-            base = g.add("copy", "result", [base], [base.type], {"keep": True}).output
+            base = node("copy", base, base.type, keep=True)
         results.append(base)
         types.append(base.type)
     written = [(v, w) for v, w in zip(g.returns, g.writes) if w is not None]

@@ -123,19 +123,10 @@ class Graph:
         self.inputs.append(v)
         return v
 
-    def add(
-        self,
-        kind: str,
-        op: str,
-        inputs: Iterable[Value],
-        types: Iterable[Type],
-        attrs: dict | None = None,
-        location=None,
-    ) -> Node:
-        """Appends a node."""
-        n = Node(kind, op, inputs, types, attrs, location)
-        self.nodes.append(n)
-        return n
+    def append(self, node: Node) -> Node:
+        """The node, which is the last one now."""
+        self.nodes.append(node)
+        return node
 
     def hints(self) -> dict[str, int]:
         """The example's value of every named size."""

@@ -202,12 +202,6 @@ def sgn(input):
     return F._sgn(input) if input.dtype.is_complex else F.sign(input)
 
 
-@composite(method=True, opcheck=False, oracle="numpy.isreal", samples=lambda t: [((t(3, 4),), {})])
-def isreal(input):
-    """Whether each element's imaginary part is 0."""
-    return F.eq(F.imag(input), 0) if input.dtype.is_complex else F.ones_like(input, dtype=F.bool)
-
-
 # -- kinds without kernels for complex numbers, over the parts ---------------------------------------------------------
 def on_complex(op, args):
     """What operator `op` gives for complex operands: the core asks here where a kind has real kernels only."""

@@ -8,7 +8,12 @@ from .scalar import select
 from .table import composite, everything, generate
 
 generate(
-    "_full", lambda at, value: value, "int[] size, Number value, *, dtype? dtype=None", types="T", accepts=everything
+    "_full",
+    lambda at, value: value,
+    "int[] size, Number value, *, dtype? dtype=None",
+    types="T",
+    accepts=everything,
+    role="full",
 )
 generate(
     "_arange_int",

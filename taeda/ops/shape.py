@@ -130,6 +130,7 @@ structured(
     "cat",
     "cat",
     "Tensor[] tensors, int dim=0",
+    role="cat",
     grad=_cat_gradient,
     method=False,
     aliases=("concat", "concatenate"),

@@ -11,7 +11,32 @@ from . import expr as E
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypedDict
+
+    from typing_extensions import Unpack
+
+    class Attributes(TypedDict, total=False):
+        """What every registering function passes on to `OpDef` as it is; see there."""
+
+        accepts: tuple[str, ...] | None
+        aliases: tuple[str, ...]
+        doc: str
+        domain: Any
+        fn: Any
+        front: Any
+        function: bool
+        grad: Any
+        inplace: bool | str
+        method: bool | str
+        opcheck: bool
+        oracle: str | None
+        out: bool
+        role: str | None
+        samples: Any
+        slots: tuple[str, ...]
+        to_float: bool
+        traits: Any
+
 
 # -- dtype groups: codes, in the order of td_dtype ---------------------------------------------------------------------
 CODES = ("b1", "u8", "i8", "i16", "i32", "i64", "f16", "bf16", "f32", "f64", "c64", "c128")
@@ -32,10 +57,20 @@ PART = {"c64": "f32", "c128": "f64"}
 TABLE: dict[str, OpDef] = {}
 #: (alias, operator) pairs: further public names of one operator.
 ALIASES: dict[str, str] = {}
+#: Role -> operator: how the other rooms and the core find the operators that they need themselves.
+ROLES: dict[str, str] = {}
 
 
 class OpDef:
-    """One operator. Attributes are documented at the registering function of its kind."""
+    """One operator.
+
+    accepts: dtype codes of T after promotion. to_float: integer T computes in the default float dtype. method, function,
+    out: is a method of Tensor (a string: under that name), a function of `taeda`, takes `out=`. slots: Python's
+    operators that it is; role: what the core and other rooms find it by. front: a Python function with PyTorch's full
+    signature that takes over when the arguments do not fit the schema. oracle: NumPy expression text for the tests;
+    samples: their arguments; domain: (low, high) of the samples, or one pair an operand. The rest is documented at the
+    registering function of each kind.
+    """
 
     __slots__ = (
         "accepts",
@@ -93,7 +128,7 @@ class OpDef:
         self.name, self.kind, self.params = name, kind, params
         for slot in self.__slots__[:]:
             if slot not in ("name", "kind", "params"):
-                setattr(self, slot, attributes.pop(slot, None))
+                setattr(self, slot, attributes.pop(slot, "" if slot == "doc" else None))
         if attributes:
             raise TypeError(f"operator {name}: unknown attributes {sorted(attributes)}")
         if name in TABLE:
@@ -101,6 +136,8 @@ class OpDef:
         TABLE[name] = self
         for alias in self.aliases or ():
             ALIASES[alias] = name
+        if self.role and ROLES.setdefault(self.role, name) != name:
+            raise ValueError(f"operators {ROLES[self.role]} and {name} have one role, {self.role}")
 
     def __repr__(self):
         return f"<op {self.name}: {self.kind}>"
@@ -350,6 +387,8 @@ def lookup(name: str) -> OpDef:
 
 #: Operators with a variable number of operands: name -> maker of the entry for n operands.
 FAMILIES: dict[str, Any] = {}
+_PUBLIC: Attributes = {"method": True, "function": True}
+_INTERNAL: Attributes = {"method": False, "function": False}
 
 
 # -- registering -------------------------------------------------------------------------------------------------------
@@ -360,33 +399,17 @@ def pointwise(
     types=None,
     params=None,
     grad=None,
-    accepts=anything,
-    to_float=False,
-    method=True,
-    function=True,
     inplace=None,
-    out=True,
-    slots=(),
-    aliases=(),
-    front=None,
-    role=None,
-    oracle=None,
-    domain=None,
-    samples=None,
-    traits=None,
-    doc="",
+    **attributes: Unpack[Attributes],
 ):
-    """A map operator: `fn` over the elements of its operands.
+    """A map operator: `fn` over the elements of its operands. Also a method, a function and `out=` unless told.
 
     inplace: the twin `name_` (left out: where the result can be of self's dtype; "copy": the result is cast into self).
     types: one letter an operand, then the outputs: `T` common promoted dtype, `b` bool, `i` int64, `p` a Python number
     held in the compute dtype of T, `r` the real and `c` (outputs only) the complex dtype that belongs to T.
     grad: left out, the gradient is derived; False, there is none; a callable `(g, *inputs, *outputs)`, linear in g, or
     a tuple with one per operand (None: not differentiable). On complex numbers it is read as that of a holomorphic
-    function; where traits say holomorphic=False, it is derived instead. accepts: dtype codes of T after promotion.
-    to_float: integer T computes in the default float dtype.
-    front: a Python function with PyTorch's full signature that takes over when the arguments do not fit the schema.
-    oracle: NumPy expression text for the tests; domain: (low, high) of the samples, or one pair an operand.
+    function; where traits say holomorphic=False, it is derived instead.
     """
     count = (
         len(types.partition("->")[0]) if types else fn.__code__.co_argcount or 1
@@ -397,75 +420,22 @@ def pointwise(
     if params is None:
         params = "Tensor input" if count == 1 else "Tensor|Number input, Tensor|Number other"
     if inplace is None:
-        usual = method and ins[0] == "T" and not name.startswith("_")
+        usual = attributes.get("method", True) and ins[0] == "T" and not name.startswith("_")
         inplace = usual and (True if outs == "T" else "copy" if outs == "b" else False)
-    return OpDef(
-        name,
-        "map",
-        params,
-        fn=fn,
-        in_types=ins,
-        out_types=outs,
-        grad=grad if "T" in outs or "r" in outs else False,
-        accepts=accepts,
-        to_float=to_float,
-        method=method,
-        function=function,
-        inplace=inplace,
-        out=out,
-        slots=slots,
-        aliases=aliases,
-        front=front,
-        role=role,
-        oracle=oracle,
-        domain=domain,
-        samples=samples,
-        traits=traits,
-        doc=doc,
-    )
+    given: Attributes = {**_PUBLIC, "accepts": anything, "to_float": False, "out": True, **attributes}
+    grad = grad if "T" in outs or "r" in outs else False
+    return OpDef(name, "map", params, fn=fn, in_types=ins, out_types=outs, grad=grad, inplace=inplace, **given)
 
 
-def generate(name, fn, params, *, types="", accepts=anything, oracle=None, samples=None, doc=""):
+def generate(name, fn, params, *, types="", **attributes: Unpack[Attributes]):
     """A generate operator: each element is a formula of its logical linear index and numbers (letters `T` in the
     output's compute dtype, `i` int64, `d` float64). Always internal: the public creation functions are fronts over
     these."""
-    return OpDef(
-        name,
-        "generate",
-        params,
-        fn=fn,
-        in_types=types,
-        out_types="T",
-        accepts=accepts,
-        grad=False,
-        method=False,
-        function=False,
-        oracle=oracle,
-        samples=samples,
-        doc=doc,
-    )
+    given: Attributes = {**_INTERNAL, "accepts": anything, **attributes}
+    return OpDef(name, "generate", params, fn=fn, in_types=types, out_types="T", grad=False, **given)
 
 
-def reduce_op(
-    name,
-    kind,
-    *,
-    pre=None,
-    out="T",
-    grad=None,
-    accepts=anything,
-    method=True,
-    function=True,
-    single=False,
-    to_float=False,
-    front=None,
-    role=None,
-    aliases=(),
-    oracle=None,
-    samples=None,
-    domain=None,
-    doc="",
-):
+def reduce_op(name, kind, *, pre=None, out="T", single=False, **attributes: Unpack[Attributes]):
     """A reduction of `kind` (of `expr.REDUCE_KINDS`) over `pre(x)`. out: result dtype: `T` the input's, `acc` the
     input's but int64 for integers and bool, `i` int64, `b` bool. single: at most one dimension (argmax). grad: a Python
     rule (see `structured`)."""
@@ -475,192 +445,68 @@ def reduce_op(
         params = "Tensor input, int[]? dim=None, bool keepdim=False"
     else:
         params = "Tensor input, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None"
-    return OpDef(
-        name,
-        "reduce",
-        params,
-        fn=pre,
-        in_types="T",
-        out_types=out,
-        grad=grad,
-        accepts=accepts,
-        to_float=to_float,
-        method=method,
-        function=function,
-        out=function,
-        front=front,
-        role=role,
-        aliases=aliases,
-        oracle=oracle,
-        samples=samples,
-        domain=domain,
-        traits={"kind": kind, "single": single},
-        doc=doc,
-    )
+    given: Attributes = {**_PUBLIC, "accepts": anything, "to_float": False, **attributes}
+    given["out"] = given["function"]
+    traits = {"kind": kind, "single": single}
+    return OpDef(name, "reduce", params, fn=pre, in_types="T", out_types=out, traits=traits, **given)
 
 
-def scan_op(
-    name,
-    kind,
-    *,
-    grad=None,
-    accepts=anything,
-    public=True,
-    front=None,
-    aliases=(),
-    oracle=None,
-    samples=None,
-    doc="",
-):
+def scan_op(name, kind, *, public=True, **attributes: Unpack[Attributes]):
     """A running reduction (`sum`, `prod`, `max` or `min`) along one dimension. Integers give int64 unless `dtype` says
     otherwise. public: also a function and a method."""
-    return OpDef(
-        name,
-        "scan",
-        "Tensor input, int dim, *, dtype? dtype=None",
-        in_types="T",
-        out_types="acc",
-        grad=grad,
-        accepts=accepts,
-        method=public,
-        function=public,
-        out=public,
-        front=front,
-        aliases=aliases,
-        inplace="copy" if public else False,
-        oracle=oracle,
-        samples=samples,
-        traits={"kind": kind},
-        doc=doc,
-    )
+    base = {**_PUBLIC, "inplace": "copy", "out": True} if public else _INTERNAL
+    given: Attributes = {**base, "accepts": anything, **attributes}
+    params, traits = "Tensor input, int dim, *, dtype? dtype=None", {"kind": kind}
+    return OpDef(name, "scan", params, in_types="T", out_types="acc", traits=traits, **given)
 
 
-def rows_op(name, fn, params, *, types, per_row=(), grad=None, accepts=floating, oracle=None, samples=None, doc=""):
+def rows_op(name, fn, params, *, types, per_row=(), **attributes: Unpack[Attributes]):
     """A row program: like a map, but `fn` may reduce along the last dimension (`expr.reduce`); an output marked `R` has
     one element a row.
     per_row: operands that callers always give with size 1 in the last dimension; numbers (letter p) are too.
     Internal: composites call it where the reduced dimension is the last."""
     ins, _, outs = types.partition("->")
-    constant = frozenset(per_row) | {j for j, t in enumerate(ins) if t == "p"}
-    return OpDef(
-        name,
-        "rows",
-        params,
-        fn=fn,
-        in_types=ins,
-        out_types=outs,
-        grad=grad,
-        accepts=accepts,
-        to_float=False,
-        method=False,
-        function=False,
-        oracle=oracle,
-        samples=samples,
-        traits={"per_row": constant},
-        doc=doc,
-    )
+    traits = {"per_row": frozenset(per_row) | {j for j, t in enumerate(ins) if t == "p"}}
+    given: Attributes = {**_INTERNAL, "accepts": floating, "to_float": False, **attributes}
+    return OpDef(name, "rows", params, fn=fn, in_types=ins, out_types=outs, traits=traits, **given)
 
 
-def structured(
-    name,
-    kind,
-    params,
-    *,
-    form=None,
-    fn=None,
-    types="",
-    grad=None,
-    accepts=None,
-    method=True,
-    function=True,
-    inplace=False,
-    slots=(),
-    aliases=(),
-    front=None,
-    role=None,
-    out=False,
-    oracle=None,
-    samples=None,
-    doc="",
-    **traits,
-):
+def structured(name, kind, params, *, form=None, types="", **attributes):
     """An operator that moves or combines elements: view, contract, gather, scatter, sort, nonzero, cat, copy.
 
     grad is a Python rule, called with what its parameter names ask for: `g` (`g1`, ... further outputs), a schema
     parameter's name, `out`, `<tensor>_shape`, `<tensor>_dtype`. It returns one gradient (or None) a tensor parameter,
-    through operators only. fn and types: the element's formula, where the operator runs a map kernel (cast).
+    through operators only. fn and types: the element's formula, where the operator runs a map kernel (cast). Keywords
+    that are no attribute of an `OpDef` are traits of the kind.
     """
     ins, _, outs = types.partition("->")
-    return OpDef(
-        name,
-        kind,
-        params,
-        fn=fn,
-        in_types=ins,
-        out_types=outs,
-        grad=grad,
-        accepts=accepts,
-        method=method,
-        function=function,
-        inplace=inplace,
-        slots=slots,
-        aliases=aliases,
-        front=front,
-        role=role,
-        out=out,
-        oracle=oracle,
-        samples=samples,
-        traits={"form": form, **traits} if form else traits,
-        doc=doc,
-    )
+    traits = {k: attributes.pop(k) for k in [*attributes] if k not in OpDef.__slots__}
+    given = {**_PUBLIC, "inplace": False, "out": False, **attributes}
+    if form:
+        traits = {"form": form, **traits}
+    return OpDef(name, kind, params, in_types=ins, out_types=outs, traits=traits, **given)
 
 
 def composite(
     *names,
-    method=False,
-    function=True,
     nn=False,
-    out=False,
     aliases=(),
-    grad=None,
     params=None,
-    oracle=None,
-    samples=None,
-    opcheck=True,
-    slots=(),
-    role=None,
-    inplace=False,
+    **attributes: Unpack[Attributes],
 ):
     """Marks a Python function as an operator that is a formula over others. Its signature is PyTorch's and is what
     users see.
 
-    method: also a method of Tensor (the first parameter is self). nn: found in `taeda.nn.functional`. out: takes
-    `out=`.
+    method: also a method of Tensor (the first parameter is self). nn: found in `taeda.nn.functional`.
     inplace: has a twin `name_` that writes the result into the first argument; "function": the twin is a function too.
     grad (with params, the schema): the tape records the whole function as one node with this rule instead of its parts.
     """
 
+    given: Attributes = {**_PUBLIC, "method": False, "out": False, "inplace": False, "opcheck": True, **attributes}
+
     def register(fn):
-        name = names[0] if names else fn.__name__
-        OpDef(
-            name,
-            "composite",
-            params or "",
-            fn=fn,
-            method=method,
-            function=function,
-            inplace=inplace,
-            out=out,
-            aliases=(*names[1:], *aliases),
-            grad=grad,
-            oracle=oracle,
-            samples=samples,
-            opcheck=opcheck,
-            slots=slots,
-            role=role,
-            traits={"nn": nn},
-            doc=fn.__doc__,
-        )
+        name, others, traits = names[0] if names else fn.__name__, (*names[1:], *aliases), {"nn": nn}
+        OpDef(name, "composite", params or "", fn=fn, doc=fn.__doc__, aliases=others, traits=traits, **given)
         return fn
 
     return register

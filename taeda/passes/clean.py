@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..ir.graph import Graph, Node, Value, replace_uses
 from ..ir.types import TensorType
+from ..ops.table import ROLES
 from .views import compose, is_identity, is_view
 
 #: Kinds whose effect is more than their values.
@@ -109,7 +110,7 @@ def materialise_views(graph: Graph) -> int:
         if n.kind == "view" and is_view(n.inputs[0]):
             v = n.inputs[0]
             if v not in copies:
-                copy = Node("copy", "clone", [v], [v.type], {}, n.location)
+                copy = Node("copy", ROLES["clone"], [v], [v.type], {}, n.location)
                 out.append(copy)
                 copies[v] = copy.output
             n.inputs = [copies[v]]
@@ -151,7 +152,7 @@ def _fill_operands(n: Node) -> int:
         source = v.node
         if source is not None and source.kind == "view":
             source = source.inputs[0].node
-        if source is None or source.kind != "generate" or source.op != "_full":
+        if source is None or source.kind != "generate" or source.op != ROLES["full"]:
             continue
         number, filled = source.inputs[0], source.outputs[0].type
         assert isinstance(filled, TensorType)

@@ -8,6 +8,7 @@ from ..ir import sym as S
 from ..ir.graph import Graph, Node, Value, replace_uses
 from ..ir.sym import Sym
 from ..ir.types import FLOAT, TensorType
+from ..ops.table import ROLES
 from .views import is_reshape
 
 
@@ -76,8 +77,8 @@ def join_slices(graph: Graph) -> int:
     for n in list(graph.nodes):
         if (
             n.kind != "map"
-            or n.op != "add"
-            or any(u.op == "add" and _sums(u) for u in users.get(n.output, ()) if len(users[n.output]) == 1)
+            or n.op != ROLES["add"]
+            or any(u.op == ROLES["add"] and _sums(u) for u in users.get(n.output, ()) if len(users[n.output]) == 1)
         ):
             continue
         leaves = _leaves(n, users, returned)
@@ -90,7 +91,7 @@ def join_slices(graph: Graph) -> int:
         at = graph.nodes.index(n)
         new: list[Node] = []
         values = [_plus_zero(u.inputs[1], users, new) for u in pieces]
-        joined = Node("cat", "cat", values, [n.output.type], {"dim": dim}, n.location)
+        joined = Node("cat", ROLES["cat"], values, [n.output.type], {"dim": dim}, n.location)
         graph.nodes[at:at] = [*new, joined]
         replace_uses(graph, {n.output: joined.output})
         changed += 1
@@ -115,7 +116,7 @@ def _leaves(n: Node, users: dict[Value, list[Node]], returned: set[Value]) -> li
                 return None
             if source.kind == "update":
                 found.append(source)
-            elif source.kind == "map" and source.op == "add":
+            elif source.kind == "map" and source.op == ROLES["add"]:
                 stack.append(source)
             else:
                 return None
@@ -124,7 +125,7 @@ def _leaves(n: Node, users: dict[Value, list[Node]], returned: set[Value]) -> li
 
 def _is_zeros(v: Value) -> bool:
     n = v.node
-    if n is None or n.kind != "generate" or n.op != "_full":
+    if n is None or n.kind != "generate" or n.op != ROLES["full"]:
         return False
     number = n.inputs[0].node
     return (
@@ -177,7 +178,7 @@ def _plus_zero(v: Value, users: dict[Value, list[Node]], new: list[Node]) -> Val
     new.append(zero)
     view = v.node if v.node is not None and v.node.kind == "view" and is_reshape(v.node) else None
     source = view.inputs[0] if view is not None else v
-    sum_ = Node("map", "add", [source, zero.output], [source.type], {"codes": (t.dtype, t.dtype)})
+    sum_ = Node("map", ROLES["add"], [source, zero.output], [source.type], {"codes": (t.dtype, t.dtype)})
     new.append(sum_)
     if view is None:
         return sum_.output

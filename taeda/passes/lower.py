@@ -8,6 +8,7 @@ from ..ir.graph import Graph, Node, Value
 from ..ir.sym import Sym
 from ..ir.types import TensorType
 from ..ops import expr as E
+from ..ops.table import ROLES, lookup
 from . import kernels
 from .fuse import Group, space_of
 from .plan import (
@@ -134,7 +135,7 @@ class Lowering:
         """A returned value lies in a row-major buffer of its own."""
         if not is_view(v):
             return self.buffer(v)
-        copy = Node("copy", "clone", [v], [v.type])
+        copy = Node("copy", ROLES["clone"], [v], [v.type])
         t = tensor_type(v)
         self.steps.append(CopyStep([copy], self.plain(copy.output), self.plain(v), t.sizes))
         return self.buffer(copy.output)
@@ -304,8 +305,6 @@ class Lowering:
             at = at + t.sizes[dim]
 
     def _scan(self, n: Node, g: Group) -> None:
-        from ..ops.table import lookup
-
         source, out = tensor_type(n.inputs[0]), tensor_type(n.output)
         spec = lookup(n.op).scan_spec(source.dtype, out.dtype)
         self.steps.append(

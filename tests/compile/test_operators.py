@@ -24,9 +24,11 @@ DATA_DEPENDENT = {
     "repeat_interleave",
     "unique_consecutive",
     "one_hot",
+    "histogram",
+    "histogramdd",
 }
 #: Operators whose gradient branches on values.
-DATA_DEPENDENT_GRADIENT = {"cumprod"}
+DATA_DEPENDENT_GRADIENT = {"cumprod", "vander"}
 
 
 def check(op, args, kwargs):

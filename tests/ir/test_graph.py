@@ -9,21 +9,25 @@ from taeda.ir import sym as S
 def example():
     s = S.symbol("s0")
     g = ir.Graph("demo")
+
+    def add(*node):
+        return g.append(ir.Node(*node))
+
     x, w = g.add_input(ir.tensor("f32", s, 784), "x"), g.add_input(ir.tensor("f32", 10, 784), "w")
     g.symbols["s0"] = ir.Symbol("s0", 0, 0, 64)
     g.guards.append(ir.Relation("<=", s, 4096))
-    y = g.add(
+    y = add(
         "contract", "_linear", [x, w], [ir.tensor("f32", s, 10)], {"a": "mk", "b": "nk", "c": "mn"}, ("a b.py", 3)
     ).output
-    k = g.add("const", "number", [], [ir.FLOAT], {"value": 0.1}).output
-    n = g.add("size", "size", [], [ir.INT], {"expr": (s + 1) // 2}).output
-    z = g.add("map", "mul", [y, k], [ir.tensor("f32", s, 10)], {"codes": ("f32", "f32")}).output
-    t = g.add(
+    k = add("const", "number", [], [ir.FLOAT], {"value": 0.1}).output
+    n = add("size", "size", [], [ir.INT], {"expr": (s + 1) // 2}).output
+    z = add("map", "mul", [y, k], [ir.tensor("f32", s, 10)], {"codes": ("f32", "f32")}).output
+    t = add(
         "view", "transpose", [z], [ir.tensor("f32", 10, s)], {"offset": S.ZERO, "strides": (S.ONE, S.as_sym(10))}
     ).output
-    u = g.add("generate", "_full", [n], [ir.tensor("f32", 10, s)], {"codes": ("f32",)}).output
-    v = g.add("map", "add", [t, u], [ir.tensor("f32", 10, s)], {"codes": ("f32", "f32")}).output
-    w2 = g.add("map", "neg", [w], [ir.tensor("f32", 10, 784)], {"codes": ("f32",)}).output
+    u = add("generate", "_full", [n], [ir.tensor("f32", 10, s)], {"codes": ("f32",)}).output
+    v = add("map", "add", [t, u], [ir.tensor("f32", 10, s)], {"codes": ("f32", "f32")}).output
+    w2 = add("map", "neg", [w], [ir.tensor("f32", 10, 784)], {"codes": ("f32",)}).output
     g.block.returns = [v, w2]
     g.writes = [None, 1]
     return g

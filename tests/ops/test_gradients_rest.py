@@ -213,7 +213,7 @@ CALLS = {
 WITHOUT = {
     "allclose", "arange", "argsort", "argwhere", "bernoulli", "bincount", "broadcast_shapes", "bucketize",
     "count_nonzero", "empty", "empty_like", "empty_strided", "equal", "eye", "full_like", "is_conj", "is_neg", "is_nonzero",
-    "isclose", "isreal", "linspace", "logspace", "multinomial", "nonzero", "one_hot", "ones", "ones_like", "rand",
+    "isclose", "linspace", "logspace", "multinomial", "nonzero", "one_hot", "ones", "ones_like", "rand",
     "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "scalar_tensor", "searchsorted",
     "tril_indices", "triu_indices", "unique", "zeros", "zeros_like", "_bernoulli_", "_exponential_",
     "_log_normal_", "_normal_", "_random_", "_uniform_", "_new_empty", "_new_full", "_new_ones", "_new_tensor",

@@ -10,7 +10,8 @@ import threading
 import pytest
 
 import taeda
-from taeda import nn
+
+from .training import make
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
@@ -21,22 +22,6 @@ def two_threads():
     taeda.set_num_threads(2)
     yield
     taeda.set_num_threads(before)
-
-
-def make():
-    taeda.manual_seed(0)
-    model = nn.Sequential(nn.Linear(100, 400), nn.GELU(), nn.LayerNorm(400), nn.Linear(400, 10))
-    optimizer = taeda.optim.AdamW(model.parameters(), lr=1e-2)
-    x, y = taeda.randn(600, 100), taeda.randint(0, 10, (600,))
-
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step, (x, y)
 
 
 def in_child(work) -> int:
@@ -60,7 +45,7 @@ def ends_well(pid: int) -> bool:
 def test_children_compute_the_same(compiled):
     def losses(threads):
         taeda.set_num_threads(threads)
-        step, batch = make()
+        _, step, *batch = make(600)
         run = taeda.compile(step) if compiled else step
         return [run(*batch).item() for _ in range(4)]
 
@@ -71,9 +56,9 @@ def test_children_compute_the_same(compiled):
 
 
 def test_a_program_compiled_before_the_fork_runs_after_it():
-    step, batch = make()
+    _, step, *batch = make(600)
     expected = [step(*batch).item() for _ in range(4)]
-    step, batch = make()
+    _, step, *batch = make(600)
     run = taeda.compile(step)
     assert [run(*batch).item() for _ in range(3)] == expected[:3]
     children = [in_child(lambda: run(*batch).item() == expected[3]) for _ in range(3)]
@@ -82,7 +67,7 @@ def test_a_program_compiled_before_the_fork_runs_after_it():
 
 
 def test_grandchildren():
-    step, batch = make()
+    _, step, *batch = make(600)
     step(*batch)
 
     def work():
@@ -122,7 +107,7 @@ def test_multiprocessing():
 
 
 def test_fork_while_another_thread_computes_and_compiles():
-    step, batch = make()
+    _, step, *batch = make(600)
     expected = step(*batch).item()
     stop = threading.Event()
 
@@ -133,7 +118,7 @@ def test_fork_while_another_thread_computes_and_compiles():
             taeda.compile(lambda x, k=n + 0.1234: (x * k).exp().sum(1))(batch[0])
 
     def work():
-        fresh, again = make()
+        _, fresh, *again = make(600)
         constant = os.getpid() + 0.4321
         assert taeda.compile(lambda x: x * constant)(again[0]).equal(again[0] * constant)
         return fresh(*again).item() == expected

@@ -29,19 +29,8 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import taeda
 from taeda import nn
+from tests.robustness.training import make, stepper
 taeda.set_num_threads(2)
-def make():
-    taeda.manual_seed(0)
-    model = nn.Sequential(nn.Linear(64, 256), nn.GELU(), nn.LayerNorm(256), nn.Linear(256, 8))
-    optimizer = taeda.optim.AdamW(model.parameters())
-    x, y = taeda.randn(512, 64), taeda.randint(0, 8, (512,))
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-    return model, step, x, y
 def losses(wrap):
     _, step, x, y = make()
     run = wrap(step)
@@ -57,13 +46,7 @@ LOOPS = {
     "first": """
 def run(x, y, n=iter(range(10**9))):
     inner = nn.Linear(64, 65 + next(n))
-    optimizer = taeda.optim.Adam(inner.parameters())
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(inner(x).softmax(1).log(), y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    step = stepper(lambda x: inner(x).softmax(1).log(), taeda.optim.Adam(inner.parameters()))
     taeda.compile(step)(x, y)
 """,
 }
