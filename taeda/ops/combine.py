@@ -71,11 +71,16 @@ def combinations(input, r=2, with_replacement=False):
         raise RuntimeError(f"combinations(): r must not be negative, got {r}")
     if r == 0:
         return F.zeros((0,), dtype=input.dtype)
-    import itertools
-
-    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    places = list(itertools.chain.from_iterable(choose(range(input.shape[0]), r)))
-    return F.reshape(F.index_select(input, 0, F.tensor(places, dtype=F.int64)), (-1, r) if places else (0, r))
+    n, again = input.shape[0], int(bool(with_replacement))
+    columns, total = [F.arange(n)], n
+    for k in range(1, r):  # every combination is continued by all later places
+        total = total * (n + k if again else n - k) // (k + 1)
+        more = n - 1 + again - columns[-1]
+        owner = F._owners(more, F.cumsum(more, 0), total)
+        columns = [F.index_select(c, 0, owner) for c in columns]
+        first = F.index_select(F.cumsum(more, 0) - more, 0, owner)
+        columns.append(F.arange(total) - first + columns[-1] + (1 - again))
+    return F.reshape(F.index_select(input, 0, F.reshape(F.stack(columns, 1), (-1,))), (total, r))
 
 
 @composite(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .helpers import ints, product, tensor_argument
+from .helpers import ints, product, tensor_argument, wrap_dims
 from .namespace import F
 from .table import composite
 
@@ -201,3 +201,43 @@ def is_distributed(input):
     """False: this is for tensors that are spread over several processes in one type of their own."""
     tensor_argument("is_distributed", "input", input)
     return False
+
+
+@composite(
+    method=True,
+    opcheck=False,
+    samples=lambda t: [((t(3),), {}), ((t.ints(2, 2, high=3),), {})],
+    oracle="lambda x: numpy.isreal(x)",
+)
+def isreal(input):
+    """Whether each element has no imaginary part."""
+    tensor_argument("isreal", "input", input)
+    return F.eq(F.imag(input), 0) if input.is_complex() else F.ones(input.shape, dtype=F.bool)
+
+
+@composite(method=True, opcheck=False)
+def hash_tensor(input, dim=(), *, keepdim=False, mode=0):
+    """Exclusive or of the elements' 64 bits (floats as float64, the rest as int64) over dimensions (default: all), as
+    int64. mode: 0 is the only one.
+    """
+    tensor_argument("hash_tensor", "input", input)
+    if mode != 0:
+        raise RuntimeError(f"hash_tensor(): mode must be 0, got {mode}")
+    if input.is_complex():
+        raise NotImplementedError(f"hash_tensor(): not implemented for {input.dtype}")
+    if input.is_floating_point():
+        bits = F._view_dtype(F.cast(input.detach(), F.float64).contiguous(), F.int64)
+    else:
+        bits = F.cast(input, F.int64)
+    shape, dims = bits.shape, wrap_dims(dim, bits.dim())
+    kept = [d for d in range(bits.dim()) if d not in dims]
+    bits = F.reshape(
+        F.permute(bits, [*kept, *dims]), [product(shape[d] for d in kept), product(shape[d] for d in dims)]
+    )
+    while (size := bits.shape[1]) > 1:
+        half = size // 2
+        folded = F.bitwise_xor(bits[:, :half], bits[:, half : 2 * half])
+        bits = F.cat([folded, bits[:, 2 * half :]], 1) if size % 2 else folded
+    if bits.shape[1] == 0:
+        bits = F.zeros((bits.shape[0], 1), dtype=F.int64)
+    return F.reshape(bits, [1 if d in dims else n for d, n in enumerate(shape) if keepdim or d not in dims])

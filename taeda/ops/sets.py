@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .helpers import product, tensor_argument, wrap_dim
 from .namespace import F
-from .table import composite
+from .scalar import select
+from .table import composite, numeric, pointwise
 
 
 # -- distinct elements -------------------------------------------------------------------------------------------------
@@ -187,20 +188,45 @@ def _check_sequences(op, sequence, values, sorter):
             raise RuntimeError(f"{op}(): sorter must be int64, got {sorter.dtype}")
 
 
+# One step of a binary search: past `half` entries where the last of them comes before the value.
+pointwise(
+    "_advance_left",
+    lambda base, entry, value, half: select(entry >= value, base, base + half),
+    types="iTTi->i",
+    params="Tensor base, Tensor entry, Tensor value, Number half",
+    accepts=numeric,
+    grad=False,
+    method=False,
+    function=False,
+)
+pointwise(
+    "_advance_right",
+    lambda base, entry, value, half: select(entry > value, base, base + half),
+    types="iTTi->i",
+    params="Tensor base, Tensor entry, Tensor value, Number half",
+    accepts=numeric,
+    grad=False,
+    method=False,
+    function=False,
+)
+
+
 def _search(sequence, values, right):
-    """Halving: how many entries come before each value. A value that is NaN comes after all."""
+    """How many entries come before each value, by halving: the number of steps depends on the length only. A value that
+    is NaN comes after all.
+    """
     size = sequence.shape[-1]
-    low = F.zeros(values.shape, dtype=F.int64)
+    base = F.zeros(values.shape, dtype=F.int64)
     if size == 0 or values.numel() == 0:
-        return low
-    high = F.full(values.shape, size, dtype=F.int64)
-    for _ in range(size.bit_length()):
-        middle = F.floor_divide(low + high, 2)
-        entry = F.gather(sequence, -1, F.clamp_max(middle, size - 1))
-        below = F.logical_not(F.gt(entry, values) if right else F.ge(entry, values))
-        below = F.logical_and(below, F.lt(middle, high))
-        low, high = F._where(below, middle + 1, low), F._where(below, high, F.minimum(middle, high))
-    return low
+        return base
+    advance = F._advance_right if right else F._advance_left
+    left = int(size)
+    while left:  # `left` entries from `base` on are not decided yet
+        half = (left + 1) // 2
+        entry = F.gather(F.slice(sequence, -1, half - 1, None, 1), -1, base)
+        base = advance(base, entry, values, half)
+        left -= half
+    return base
 
 
 @composite(

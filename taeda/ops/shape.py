@@ -229,6 +229,8 @@ def repeat_interleave(input, repeats, dim=None, *, output_size=None):
     if dim is None:
         input, dim = F.reshape(input, (-1,)), 0
     dim = wrap_dim(dim, input.dim())
+    if input.dim() == 0:
+        input = F.reshape(input, (1,))
     if isinstance(repeats, F.Tensor) and repeats.numel() == 1:
         repeats = int(repeats.item())
     if not isinstance(repeats, F.Tensor):
@@ -242,10 +244,22 @@ def repeat_interleave(input, repeats, dim=None, *, output_size=None):
             f"repeats must have the same size as input along dim, got repeats of size {list(repeats.shape)} and "
             f"input.size({dim}) = {input.shape[dim]}"
         )
-    counts = repeats.tolist()
-    if any(n < 0 for n in counts):
-        raise RuntimeError("repeats can not be negative")
-    return F.index_select(input, dim, F.tensor([k for k, n in enumerate(counts) for _ in range(n)], dtype=F.int64))
+    if repeats.dtype not in (F.int32, F.int64):
+        raise RuntimeError(f"repeats has to be Long or Int tensor, got {repeats.dtype}")
+    ends = F.cumsum(repeats, 0)
+    if output_size is None:
+        if bool((repeats < 0).any()):
+            raise RuntimeError("repeats can not be negative")
+        output_size = int(ends[-1].item()) if repeats.shape[0] else 0
+    return F.index_select(input, dim, F._owners(repeats, ends, output_size))
+
+
+@composite(function=False, opcheck=False)
+def _owners(counts, ends, total):
+    """0 counts[0] times, 1 counts[1] times, ...: `total` numbers. A step up at the place where each begins, summed up."""
+    steps = F.zeros((total + 1,), dtype=F.int64)
+    steps = F._index_add(steps, 0, F.cast(ends - counts, F.int64), F.ones(counts.shape, dtype=F.int64))
+    return F.cumsum(F.slice(steps, 0, 0, total, 1), 0) - 1
 
 
 @composite(

@@ -98,15 +98,26 @@ def _density(hist, edges):
     return hist
 
 
-def _binned(op, samples, edges, weight, density):
-    """The histogram of samples [count, D] between the D vectors of edges."""
+def _at(edges, places):
+    return F.index_select(edges, 0, places)
+
+
+def _binned(samples, edges, even, weight, density):
+    """The histogram of samples [count, D] between the D vectors of edges; even: they are equally spaced."""
     count = samples.shape[0]
     sizes = [e.shape[0] - 1 for e in edges]
     place, inside = F.zeros((count,), dtype=F.int64), F.ones((count,), dtype=F.bool)
     for d, (e, n) in enumerate(zip(edges, sizes)):
         x = F.select(samples, 1, d)
-        at = F.clamp(F.searchsorted(e, x, right=True) - 1, 0, max(n - 1, 0))
-        within = F.logical_and(F.ge(x, F.select(e, 0, 0)), F.le(x, F.select(e, 0, -1)))
+        low, high = F.select(e, 0, 0), F.select(e, 0, -1)
+        within = F.logical_and(F.ge(x, low), F.le(x, high))
+        if even:  # within a place of the right one, which the edges decide
+            guess = F._where(within, (x - low) * (n / (high - low)), 0)
+            at = F.clamp_max(F.cast(guess, F.int64), n - 1)
+            at = at - F.cast(F.lt(x, _at(e, at)), F.int64)
+            at = F.clamp(at + F.cast(F.ge(x, _at(e, at + 1)), F.int64), 0, n - 1)
+        else:
+            at = F.clamp(F.searchsorted(e, x, right=True) - 1, 0, max(n - 1, 0))
         place, inside = place * n + at, F.logical_and(inside, within)
     if weight is None:
         weight = F.ones((count,), dtype=samples.dtype)
@@ -204,7 +215,7 @@ def histogram(input, bins, *, range=None, weight=None, density=False):
     if not isinstance(bins, (int, F.Tensor)):
         raise TypeError(f"histogram(): argument 'bins' must be int or Tensor, not {type(bins).__name__}")
     (edges,) = _edges("histogram", samples, [bins], range)
-    return F.result_pair("histogram", _binned("histogram", samples, [edges], weight, density), edges)
+    return F.result_pair("histogram", _binned(samples, [edges], isinstance(bins, int), weight, density), edges)
 
 
 @composite(opcheck=False, samples=lambda t: [((t(20, 2), [3, 4]), {})], oracle="oracles.histogramdd")
@@ -219,7 +230,8 @@ def histogramdd(input, bins, range=None, weight=None, density=False):
     samples = F.reshape(input.detach(), (product(input.shape[:-1]), columns))
     weight = _weights("histogramdd", weight, input.shape[:-1], input.dtype)
     edges = _edges("histogramdd", samples, bins, range)
-    return F.result_pair("histogramdd", _binned("histogramdd", samples, edges, weight, density), tuple(edges))
+    even = isinstance(bins, int) or not any(isinstance(b, F.Tensor) for b in bins)
+    return F.result_pair("histogramdd", _binned(samples, edges, even, weight, density), tuple(edges))
 
 
 # -- covariances -------------------------------------------------------------------------------------------------------
