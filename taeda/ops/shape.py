@@ -270,10 +270,21 @@ def _owners(counts, ends, total):
 def flip(input, *args, dims=None):
     """Reversed along the given dimensions; a copy."""
     dims = ints(args) if dims is None else ints((dims,))
-    out = input
-    for d in wrap_dims(dims, input.dim()) if dims else []:
-        out = F.index_select(out, d, F.arange(input.shape[d] - 1, -1, -1))
-    return F.clone(input) if out is input else out
+    dims = wrap_dims(dims, input.dim()) if dims else []
+    return F._flip(input, dims) if dims else F.clone(input)
+
+
+structured(
+    "_flip",
+    "copy",
+    "Tensor input, int[] dims",
+    form="flip",
+    grad=lambda g, dims: F._flip(g, dims),
+    method=False,
+    function=False,
+    samples=lambda t: [((t(2, 3, 4), (0, 2)), {}), ((t(3), (0,)), {})],
+    oracle="numpy.flip",
+)
 
 
 @composite(method=True, samples=lambda t: [((t(2, 3),), {})], oracle="numpy.fliplr")
