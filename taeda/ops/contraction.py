@@ -333,12 +333,20 @@ def matrix_power(input, n):
     samples=lambda t: [((t(2, 3), t(2, 3)), {}), ((t(3, 2), t(3, 2), 0), {})],
     oracle="lambda a, b, d=-1: numpy.cross(a, b, axis=d)",
 )
-def cross(input, other, dim=-1):
-    """Cross product along a dimension of size 3."""
+def cross(input, other, dim=None):
+    """Cross product along a dimension of size 3, by default the first one."""
+    if dim is None:
+        dim = next((d for d, n in enumerate(input.shape) if n == 3), None)
+        if dim is None:
+            raise RuntimeError(f"cross(): no dimension of {list(input.shape)} has size 3")
+    if input.dim() != other.dim():
+        raise RuntimeError(f"cross(): tensors must have as many dimensions, got {input.dim()} and {other.dim()}")
+    dim = wrap_dim(dim, input.dim())
     if input.shape[dim] != 3 or other.shape[dim] != 3:
         raise RuntimeError(
             f"cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}"
         )
+    input, other = F.broadcast_tensors(input, other)
     a1, a2, a3 = F.unbind(input, dim)
     b1, b2, b3 = F.unbind(other, dim)
     return F.stack([a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1], dim)

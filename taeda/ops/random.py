@@ -4,7 +4,7 @@ the same mask or noise can be computed again from two integers."""
 from __future__ import annotations
 
 from . import expr as E
-from .creation import _float, _size, finish
+from .creation import _float, _size, _sizes, finish
 from .expr import index
 from .helpers import product
 from .namespace import F
@@ -103,16 +103,22 @@ def _gauss(size, dtype, mean=0.0, std=1.0, generator=None):
 
 
 @composite()
-def rand(*size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def rand(
+    *sizes, size=None, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False,
+    pin_memory=False,
+):  # fmt: skip
     """Uniform in [0, 1)."""
-    values = _uniform(_size(size), _float(dtype), generator=generator)
+    values = _uniform(_sizes("rand", sizes, size), _float(dtype), generator=generator)
     return finish(values, "rand", out, device, layout, requires_grad)
 
 
 @composite()
-def randn(*size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def randn(
+    *sizes, size=None, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False,
+    pin_memory=False,
+):  # fmt: skip
     """Standard normal."""
-    values = _gauss(_size(size), _float(dtype), generator=generator)
+    values = _gauss(_sizes("randn", sizes, size), _float(dtype), generator=generator)
     return finish(values, "randn", out, device, layout, requires_grad)
 
 

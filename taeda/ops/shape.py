@@ -9,8 +9,12 @@ from .table import composite, structured
 
 # -- splitting ---------------------------------------------------------------------------------------------------------
 @composite(method=True)
-def split(input, split_size_or_sections, dim=0):
+def split(input, split_size_or_sections=None, dim=0, *, split_size=None):
     """Pieces of one size (the last may be smaller), or of the given sizes; views."""
+    if (split_size_or_sections is None) == (split_size is None):
+        raise TypeError("split(): takes one of split_size_or_sections and split_size")
+    if split_size is not None:
+        split_size_or_sections = split_size
     dim = wrap_dim(dim, input.dim())
     size = input.shape[dim]
     if isinstance(split_size_or_sections, (tuple, list)):
@@ -224,8 +228,12 @@ def tile(input, *args, dims=None):
     samples=lambda t: [((t(2, 3), 2), {}), ((t(2, 3), 2), {"dim": 1}), ((t(3), t.ints(3, low=0, high=3)), {"dim": 0})],
     oracle="lambda x, n, dim=None: numpy.repeat(x, n, dim)",
 )
-def repeat_interleave(input, repeats, dim=None, *, output_size=None):
-    """Every element repeated in place: a count for all, or one each."""
+def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
+    """Every element repeated in place: a count for all, or one each. Of counts alone, the place of each."""
+    if repeats is None:
+        if input.dim() != 1:
+            raise RuntimeError(f"repeat_interleave(): repeats must be a vector, got {input.dim()} dimensions")
+        input, repeats = F.arange(input.shape[0]), input
     if dim is None:
         input, dim = F.reshape(input, (-1,)), 0
     dim = wrap_dim(dim, input.dim())

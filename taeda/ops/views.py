@@ -33,8 +33,10 @@ structured(
 )
 
 
-def _view_as_dtype(input, *shape, dtype=None):
+def _view_as_dtype(input, *shape, size=None, dtype=None):
     """`x.view(dtype)`: the same memory as elements of another dtype."""
+    if size is not None and not shape and dtype is None:
+        return F.view(input, size)
     dtype = shape[0] if len(shape) == 1 else dtype
     if not isinstance(dtype, F.dtype):
         raise TypeError(f"view(): argument 'shape' must be tuple of ints or a dtype, not {shape or dtype!r}")
@@ -509,6 +511,7 @@ structured(
     "copy",
     "Tensor input, Tensor src",
     form="copy_",
+    front=lambda input, other, non_blocking=False: F.copy_(input, other),
     function=False,
     role="copy_",
     grad=_copy_gradient,
