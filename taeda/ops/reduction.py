@@ -54,6 +54,7 @@ reduce_op("_prod", "prod", out="acc", grad=_prod_gradient, accepts=everything, m
 
 @composite(
     method=True,
+    out=True,
     samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 1), {}), ((t(2, 3), 0), {"keepdim": True})],
     oracle="lambda x, dim=None, keepdim=False: x.prod(dim, keepdims=keepdim)",
 )
@@ -210,7 +211,7 @@ _three_forms("max", "maximum")
 _three_forms("min", "minimum")
 
 
-@composite(method=True)
+@composite(method=True, out=True)
 def aminmax(input, *, dim=None, keepdim=False):
     """Both extremes."""
     return F.result_pair("aminmax", F.amin(input, dim, keepdim), F.amax(input, dim, keepdim))
@@ -490,6 +491,7 @@ scan_op(
 
 @composite(
     method=True,
+    out=True,
     samples=lambda t: [((t(5), 0), {}), ((t(3, 4), 1), {})],
     oracle="lambda x, d: numpy.logaddexp.accumulate(x, d)",
 )

@@ -455,6 +455,7 @@ def reduce_op(name, kind, *, pre=None, out="T", single=False, **attributes: Unpa
     else:
         params = "Tensor input, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None"
     given: Attributes = {**_PUBLIC, "accepts": anything, "to_float": False, **attributes}
+    given["out"] = given["function"]
     traits = {"kind": kind, "single": single}
     return OpDef(name, "reduce", params, fn=pre, in_types="T", out_types=out, traits=traits, **given)
 
@@ -462,7 +463,7 @@ def reduce_op(name, kind, *, pre=None, out="T", single=False, **attributes: Unpa
 def scan_op(name, kind, *, public=True, **attributes: Unpack[Attributes]):
     """A running reduction (`sum`, `prod`, `max` or `min`) along one dimension. Integers give int64 unless `dtype` says
     otherwise. public: also a function and a method."""
-    base = {**_PUBLIC, "inplace": "copy"} if public else _INTERNAL
+    base = {**_PUBLIC, "inplace": "copy", "out": True} if public else _INTERNAL
     given: Attributes = {**base, "accepts": anything, **attributes}
     params, traits = "Tensor input, int dim, *, dtype? dtype=None", {"kind": kind}
     return OpDef(name, "scan", params, in_types="T", out_types="acc", traits=traits, **given)
