@@ -55,8 +55,8 @@ newaxis = None
 
 #: Loaded on first use: `import taeda` stays fast.
 _SUBMODULES = frozenset(
-    ("autograd", "capture", "codegen", "data", "execute", "export", "ir", "jit", "linalg", "nn", "optim", "passes", "return_types",
-     "serialization",      "utils")
+    ("autograd", "capture", "codegen", "data", "execute", "export", "fft", "ir", "jit", "linalg", "nn", "optim", "passes", "return_types",
+     "serialization", "utils")
 )  # fmt: skip
 #: name -> the module that defines it.
 _LAZY = {
