@@ -24,7 +24,7 @@ ALLOWED = {
     "optim": {"core", "public", "nn", "utils"},
     "data": {"core", "public", "utils"},
     "linalg": {"core", "public", "ops"},
-    "fft": {"core"},
+    "fft": {"core", "public"},
     "utils": {"core", "public", "autograd", "data"},
 }
 
