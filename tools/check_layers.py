@@ -26,7 +26,7 @@ ALLOWED = {
     "data": {"core", "public", "utils"},
     "array_api": {"core", "public"},
     "linalg": {"core", "public", "ops"},
-    "fft": {"core"},
+    "fft": {"core", "public"},
     "utils": {"core", "public", "autograd", "data"},
 }
 

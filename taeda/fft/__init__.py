@@ -7,4 +7,4 @@ from .._bind import public_names as _public_names
 
 globals().update(_public_names("fft_"))
 
-__all__ = sorted(_public_names("fft_"))  # noqa: PLE0605
+__all__ = sorted(_public_names("fft_"))

@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def _in_pieces(work: Callable[..., Any], arrays: Sequence[np.ndarray], axis: int
         _pool, _workers = ThreadPoolExecutor(threads, "taeda-fft"), threads
     edges = [a.shape[cut] * k // count for k in range(count + 1)]
     head = (slice(None),) * cut
-    pieces = [tuple(x[(*head, slice(p, q))] for x in arrays) for p, q in zip(edges, edges[1:])]
+    pieces = [tuple(x[(*head, slice(p, q))] for x in arrays) for p, q in pairwise(edges)]
     list(_pool.map(lambda piece: work(*piece), pieces))
 
 
@@ -81,6 +82,7 @@ def _array(t: Any) -> np.ndarray:
     return t.detach().numpy()
 
 
+@np.errstate(all="ignore")
 def c2c(input: Any, dim: Sequence[int], normalization: int, forward: bool) -> Any:
     x = _array(input)
     single = x.dtype == np.complex64
@@ -91,6 +93,7 @@ def c2c(input: Any, dim: Sequence[int], normalization: int, forward: bool) -> An
     return scale.finish(out)
 
 
+@np.errstate(all="ignore")
 def r2c(input: Any, dim: Sequence[int], normalization: int, onesided: bool) -> Any:
     """The last of `dim` is the one that is halved."""
     x = _array(input)
@@ -127,6 +130,7 @@ def _mirrored(half: np.ndarray, dims: Sequence[int], n: int) -> np.ndarray:
     return out
 
 
+@np.errstate(all="ignore")
 def c2r(input: Any, dim: Sequence[int], normalization: int, last_dim_size: int) -> Any:
     """The inverse of r2c, unscaled; the spectrum's other half is its mirror image."""
     x = _array(input)

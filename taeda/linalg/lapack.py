@@ -117,6 +117,29 @@ def _flipped(x: Any) -> Any:
     return F._empty((*batch, n, m), x.dtype).copy_(x.transpose(-1, -2))
 
 
+def _need(name: str, *matrices: Any, square: Any = (), rows: tuple[Any, Any] | None = None, known: bool = True) -> None:
+    """What a routine relies on: matrices of one dtype and equal batches, square ones, as many rows in two of them, and
+    `known`, a condition of the caller's. Operators have checked it; their parts may be called by themselves."""
+    first = matrices[0]
+    good = known and all(t.dim() >= 2 and t.dtype is first.dtype and t.shape[:-2] == first.shape[:-2] for t in matrices)
+    good = good and first.dtype.code in _LETTER and all(t.shape[-1] == t.shape[-2] for t in square)
+    if not good or (rows is not None and rows[0].shape[-2] != rows[1].shape[-2]):
+        shapes = ", ".join(f"{list(t.shape)} {t.dtype}" for t in matrices)
+        raise RuntimeError(f"{name}: arguments do not fit together: {shapes}")
+
+
+def _need_pivots(name: str, pivots: Any, matrix: Any, count: int) -> None:
+    n = matrix.shape[-1]
+    good = pivots.dtype is _core.int32 and tuple(pivots.shape) == (*matrix.shape[:-2], count)
+    if good and pivots.numel():
+        values = pivots.detach().numpy()
+        good = bool((abs(values) >= 1).all() and (abs(values) <= max(n, matrix.shape[-2])).all())
+    if not good:
+        raise RuntimeError(
+            f"{name}: pivots must be int32 {[*matrix.shape[:-2], count]} as the factorisation gives them"
+        )
+
+
 def _numbers(info: Any) -> Any:
     """The int32 elements of a tensor as a sequence."""
     return (c_int32 * info.numel()).from_address(info.data_ptr()) if info.numel() else ()
@@ -162,6 +185,7 @@ def _first(p: Any) -> float:
 # -- factorisations ----------------------------------------------------------------------------------------------------
 def cholesky(A: Any, upper: bool, check: str) -> tuple[Any, Any]:
     """(L or U, info). The other triangle is zero."""
+    _need("cholesky", A, square=(A,))
     n, batch = A.shape[-1], A.shape[:-2]
     L, info = A.clone(), _info(batch)
     # The lower triangle of a Hermitian matrix, read column-major, is the upper one of its conjugate: L becomes its own.
@@ -180,6 +204,7 @@ def _not_positive(code: int) -> str:
 
 def lu_factor(A: Any, check: str) -> tuple[Any, Any, Any]:
     """(LU, pivots, info) with partial pivoting."""
+    _need("lu", A)
     *batch, m, n = A.shape
     k = min(m, n)
     LU, info = _flipped(A), _info(batch)
@@ -206,6 +231,8 @@ def lu_factor(A: Any, check: str) -> tuple[Any, Any, Any]:
 
 def lu_solve(A: Any, B: Any, LU: Any, pivots: Any, trans: str) -> Any:
     """The solution X of op(A) X = B from the factors of A; trans: N, T or C."""
+    _need("lu_solve", LU, B, square=(LU,), rows=(LU, B), known=trans in ("N", "T", "C"))
+    _need_pivots("lu_solve", pivots, LU, LU.shape[-1])
     *batch, n, k = B.shape
     X, info = _flipped(B), _info(batch)
     if n and k:
@@ -215,6 +242,7 @@ def lu_solve(A: Any, B: Any, LU: Any, pivots: Any, trans: str) -> Any:
 
 def solve_triangular(A: Any, B: Any, upper: bool, left: bool, unitriangular: bool) -> Any:
     """The solution X of A X = B, or X A = B."""
+    _need("solve_triangular", A, B, square=(A,), known=B.dim() >= 2 and A.shape[-1] == B.shape[-2 if left else -1])
     *batch, m, k = B.shape
     n = A.shape[-1]
     X = B.clone()
@@ -230,6 +258,7 @@ def solve_triangular(A: Any, B: Any, upper: bool, left: bool, unitriangular: boo
 
 def qr(A: Any, mode: str) -> tuple[Any, Any]:
     """(Q, R); mode reduced, complete or r (Q is empty)."""
+    _need("qr", A, known=mode in ("reduced", "complete", "r"))
     *batch, m, n = A.shape
     k, count = min(m, n), _count(batch)
     factors, tau, info = _flipped(A), F.zeros((*batch, k), dtype=A.dtype), _info(batch)
@@ -257,6 +286,7 @@ def qr(A: Any, mode: str) -> tuple[Any, Any]:
 
 def geqrf(A: Any) -> tuple[Any, Any]:
     """(Householder vectors below R, tau)."""
+    _need("geqrf", A)
     *batch, m, n = A.shape
     k, count = min(m, n), _count(batch)
     factors, tau, info = _flipped(A), F.zeros((*batch, k), dtype=A.dtype), _info(batch)
@@ -268,6 +298,7 @@ def geqrf(A: Any) -> tuple[Any, Any]:
 
 def ldl_factor(A: Any, hermitian: bool, check: str) -> tuple[Any, Any, Any]:
     """(LD, pivots, info) of the lower triangle."""
+    _need("ldl_factor", A, square=(A,))
     n, batch = A.shape[-1], A.shape[:-2]
     count = _count(batch)
     LD, pivots, info = _flipped(A), F.zeros((*batch, n), dtype=_core.int32), _info(batch)
@@ -281,6 +312,14 @@ def ldl_factor(A: Any, hermitian: bool, check: str) -> tuple[Any, Any, Any]:
 
 def ldl_solve(LD: Any, pivots: Any, B: Any, hermitian: bool) -> Any:
     """The solution of A X = B from ldl_factor(A)."""
+    _need("ldl_solve", LD, B, square=(LD,), rows=(LD, B))
+    _need_pivots("ldl_solve", pivots, LD, LD.shape[-1])
+    for row in pivots.detach().numpy().reshape(-1, LD.shape[-1]) if pivots.numel() else ():
+        k = 0
+        while k < len(row):  # a negative pivot is the first of two: a block of two rows
+            if row[k] < 0 and (k + 1 == len(row) or row[k + 1] >= 0):
+                raise RuntimeError("ldl_solve: pivots are not those of a factorisation: a block of two rows ends early")
+            k += 2 if row[k] < 0 else 1
     *batch, n, k = B.shape
     X, info = _flipped(B), _info(batch)
     if n and k:
@@ -293,6 +332,7 @@ def ldl_solve(LD: Any, pivots: Any, B: Any, hermitian: bool) -> Any:
 # -- decompositions ----------------------------------------------------------------------------------------------------
 def eigh(A: Any, lower: bool, vectors: bool, check: str) -> tuple[Any, Any]:
     """(eigenvalues ascending, eigenvectors as columns; empty without them)."""
+    _need("eigh", A, square=(A,))
     n, batch, code = A.shape[-1], A.shape[:-2], A.dtype.code
     count, real = _count(batch), _REAL.get(code, A.dtype)
     V, w, info = _flipped(A), F._empty((*batch, n), real), _info(batch)
@@ -323,6 +363,7 @@ def _no_convergence(what: str) -> Any:
 
 def eig(A: Any, vectors: bool) -> tuple[Any, Any]:
     """(eigenvalues, right eigenvectors of norm 1 as columns), both complex."""
+    _need("eig", A, square=(A,))
     n, batch, code = A.shape[-1], A.shape[:-2], A.dtype.code
     count, whole = _count(batch), _COMPLEX.get(code, A.dtype)
     if not bool(F.isfinite(A).all()):
@@ -357,6 +398,7 @@ def _paired(V: Any, imaginary: Any) -> Any:
 
 def svd(A: Any, full: bool, vectors: bool, check: str) -> tuple[Any, Any, Any]:
     """(U, S, Vh); without vectors U and Vh are empty."""
+    _need("svd", A)
     *batch, m, n = A.shape
     k, count, code = min(m, n), _count(batch), A.dtype.code
     real = _REAL.get(code, A.dtype)
@@ -396,6 +438,7 @@ def _svd_real_work(m: int, n: int, vectors: bool) -> int:
 def lstsq(A: Any, B: Any, driver: str, rcond: str) -> tuple[Any, Any, Any]:
     """(solution with the residuals below it [max(m, n), k], rank, singular values). `rcond` as text, which a program keeps
     exactly; empty: the default."""
+    _need("lstsq", A, B, rows=(A, B), known=driver in ("gels", "gelsy", "gelsd", "gelss"))
     *batch, m, n = A.shape
     k, r, count, code = B.shape[-1], min(m, n), _count(batch), A.dtype.code
     real = _REAL.get(code, A.dtype)
@@ -447,9 +490,11 @@ def permutation(pivots: Any, m: int) -> tuple[Any, Any]:
     import numpy
 
     *batch, k = pivots.shape
+    if m < k or not pivots.dim():
+        raise RuntimeError(f"lu_unpack: {k} pivots are more than the {m} rows they exchange")
     count = _count(batch)
     p = numpy.broadcast_to(numpy.arange(m), (count, m)).copy()
-    given, every = pivots.numpy().reshape(count, k), numpy.arange(count)
+    given, every = pivots.detach().numpy().reshape(count, k), numpy.arange(count)
     if k and ((given < 1) | (given > m)).any():
         raise RuntimeError(f"lu_unpack: LU_pivots must be between 1 and {m}, as lu_factor gives them.")
     for i in range(k):
@@ -463,6 +508,7 @@ def permutation(pivots: Any, m: int) -> tuple[Any, Any]:
 # -- functions of matrices ---------------------------------------------------------------------------------------------
 def cofactor(A: Any) -> Any:
     """conj(d det A / d A): det(A)* A^-H, also for singular matrices."""
+    _need("det", A, square=(A,))
     *batch, n, _ = A.shape
     if not A.numel():
         return A.clone()
@@ -493,6 +539,7 @@ def permutation_sign(pivots: Any) -> Any:
 def matrix_exp(A: Any) -> Any:
     """Scaling and squaring of Taylor polynomials (Bader, Blanes, Casas: Computing the matrix exponential with an optimized
     Taylor polynomial approximation, 2019) evaluated by Paterson and Stockmeyer's scheme, one scale a batch element."""
+    _need("matrix_exp", A, square=(A,))
     if not A.numel():
         return A.clone()
     norm = F.amax(F.sum(F.abs(A), -2), -1)

@@ -15,7 +15,7 @@ _REAL = {"c64": "f32", "c128": "f64"}
 _WHOLE = {"f32": "c64", "f64": "c128"}
 
 
-def _host(name, params, function, *, results, core_dims, grad=None):
+def _host(name, params, function, *, results, core_dims, grad=False):
     structured(
         name,
         "host",
@@ -153,6 +153,7 @@ structured(
     fn="linalg.lapack:permutation",
     results=lambda pivots, m: (((*pivots.shape[:-1], m), "i64"), ((*pivots.shape[:-1], m), "i64")),
     core_dims=(1,),
+    grad=False,
     accepts=("i32",),
     method=False,
     function=False,
