@@ -8,6 +8,7 @@ from __future__ import annotations
 #: Names of the fields where they are not (values, indices).
 FIELDS: dict[str, tuple[str, ...]] = {
     "aminmax": ("min", "max"),
+    "frexp": ("mantissa", "exponent"),
     "histogram": ("hist", "bin_edges"),
     "histogramdd": ("hist", "bin_edges"),
     "geqrf": ("a", "tau"),

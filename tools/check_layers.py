@@ -25,6 +25,7 @@ ALLOWED = {
     "optim": {"core", "public", "nn", "utils"},
     "data": {"core", "public", "utils"},
     "array_api": {"core", "public"},
+    "special": {"public", "ops"},
     "linalg": {"core", "public", "ops"},
     "fft": {"core", "public"},
     "utils": {"core", "public", "autograd", "data"},

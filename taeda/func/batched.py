@@ -163,6 +163,8 @@ _KEYWORDS: dict[str, tuple[int, list]] = {}
 
 def copies(level: VmapLevel, op: Any, entry: OpDef, args: list) -> Any:
     inner = level.batch(args[0])
+    if entry.traits["form"] == "flip":
+        return op(inner, [wrap_dim(d, args[0].dim()) + 1 for d in args[1] if args[0].dim()])
     if entry.traits["form"] != "copy_":
         return op(inner, *args[1:])
     src = level.inner(args[1])
