@@ -147,7 +147,8 @@ def where(condition: Tensor, x1: Operand, x2: Operand, /) -> Tensor:
     beside = x1 if isinstance(x1, Tensor) else x2
     if not isinstance(beside, Tensor):
         raise TypeError("where(): at least one of x1 and x2 must be a Tensor")
-    return td.where(condition, *promoted(as_tensor(x1, beside), as_tensor(x2, beside)))
+    a, b = promoted(as_tensor(x1, beside), as_tensor(x2, beside))
+    return td.where(condition, a, b)
 
 
 def argmax(x: Tensor, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
