@@ -64,6 +64,7 @@ _SUBMODULES = frozenset(
         "data",
         "execute",
         "export",
+        "fft",
         "ir",
         "jit",
         "linalg",
