@@ -160,6 +160,9 @@ PyObject *call_python(Op &op, PyObject *const *args, size_t nargs, PyObject *kwn
     if (!op.front) throw TypeFault(error);
     result = Owned(PyObject_Vectorcall(op.front, args, nargs, kwnames));
   } else {
+    // a sum is computed in the dtype it is wanted in
+    if (out && is_tensor(out) && (op.accumulates || op.kind == "scan") && parsed.back().none())
+      parsed.back() = dtype_arg(tensor_ptr(out)->dtype);
     Results r = call(op, parsed);
     if (op.inplace_arg >= 0)
       result = Owned(wrap(parsed[size_t(op.inplace_arg)].tensor()));

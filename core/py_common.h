@@ -12,6 +12,7 @@ void bind_create(nb::module_ &m);
 void bind_interop(nb::module_ &m);
 void bind_random(nb::module_ &m);
 void bind_ops(nb::module_ &m);
+void bind_functions(nb::module_ &m);
 void bind_autograd(nb::module_ &m);
 void bind_program(nb::module_ &m);
 void bind_host(nb::module_ &m);

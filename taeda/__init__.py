@@ -78,9 +78,10 @@ _SUBMODULES = frozenset(
 )
 #: name -> the module that defines it.
 _LAZY = {
-    "sym_max": "_scalars", "sym_min": "_scalars", "sym_int": "_scalars", "sym_float": "_scalars", "sym_not": "_scalars",
-    "sym_ite": "_scalars", "sym_sum": "_scalars", "sym_sqrt": "_scalars", "typename": "_scalars",
-    "SymInt": "capture", "SymBool": "capture", "save": "serialization", "load": "serialization", "compile": "jit", "function": "jit", "explain": "jit",
+    "sym_max": "_scalars", "sym_min": "_scalars", "sym_int": "_scalars", "sym_float": "_scalars",
+    "sym_not": "_scalars", "sym_ite": "_scalars", "sym_sum": "_scalars", "sym_sqrt": "_scalars",
+    "typename": "_scalars", "SymInt": "capture", "SymBool": "capture", "SymFloat": "capture", "save": "serialization",
+    "load": "serialization", "compile": "jit", "function": "jit", "explain": "jit",
 }  # fmt: skip
 
 

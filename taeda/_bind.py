@@ -94,7 +94,7 @@ def _twin(op: OpDef):
     """The in-place form `name_`."""
     name = op.name + "_"
     if op.kind == "composite" or op.inplace == "copy":
-        make = _bind(op)
+        make = _exported(op, _bind(op)) if op.kind == "composite" else _bind(op)
 
         def found(self, *args, **kwargs):
             return _write_back(name, self, make(_readable(self), *args, **kwargs))
@@ -137,18 +137,20 @@ def _write_back(op: str, self, result):
 
 
 # -- results -----------------------------------------------------------------------------------------------------------
-def write_out(op: str, result, out):
-    """What `out=` means: the result goes into `out`, which takes the result's shape."""
+def write_out(op: str, result, out, exact=False):
+    """What `out=` means: the result goes into `out`, which takes the result's shape. exact: and has its dtype."""
     if out is None:
         return result
     if not isinstance(out, Tensor):
         raise TypeError(f"{op}(): argument 'out' must be Tensor, not {type(out).__name__}")
-    if out.requires_grad and F.is_grad_enabled():
+    if (out.requires_grad or result.requires_grad) and F.is_grad_enabled():
         raise RuntimeError(
             f"{op}(): functions with out=... arguments don't support automatic differentiation, but one of the "
             "arguments requires grad."
         )
     a, b = result.dtype, out.dtype
+    if exact and a is not b:
+        raise RuntimeError(f"{op}(): Expected out tensor to have dtype {a}, but got {b} instead")
     if category(a) > category(b):
         raise RuntimeError(f"result type {a} can't be cast to the desired output type {b}")
     if tuple(out.shape) != tuple(result.shape):
@@ -170,20 +172,41 @@ def write_tuple(op: str, results, out):
     """`out=` of an operator with several results: a tuple of as many tensors."""
     if not isinstance(out, (tuple, list)) or len(out) != len(results):
         raise TypeError(f"{op}(): argument 'out' must be tuple of {len(results)} Tensors, not {type(out).__name__}")
-    written = tuple(write_out(op, r, o) for r, o in zip(results, out))
+    written = tuple(write_out(op, r, o, True) for r, o in zip(results, out))
     return written if type(results) is tuple else type(results)(written)
 
 
-def _with_out(name: str, fn):
-    def call(*args, out=None, **kwargs):
-        result = fn(*args, **kwargs)
-        if out is None:
-            return result
-        return (write_tuple if isinstance(result, tuple) else write_out)(name, result, out)
+#: NumPy's names of parameters, which PyTorch's functions take too.
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
 
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = fn.__doc__
-    return call
+
+def _exported(op: OpDef, fn):
+    """A composite as users call it: with `out=` where it has one, and with NumPy's names. Operators take both."""
+    if op.kind != "composite" or op.grad is not None:
+        return fn
+    names = op.fn.__code__.co_varnames[: op.fn.__code__.co_argcount + op.fn.__code__.co_kwonlyargcount]
+    renames = {other: own for other, own in _NUMPY_NAMES.items() if own in names and other not in names}
+    takes_out = bool(op.out) and "out" not in names
+    return _core.Function(fn, op.name, renames, takes_out) if renames or takes_out else fn
+
+
+#: Kinds whose results go into an `out` of their own dtype only: elements are moved, contracted or picked.
+_EXACT = ("gather", "scatter", "contract", "sort", "view")
+
+
+def _write_result(op: str, result, out):
+    if isinstance(result, tuple):
+        return write_tuple(op, result, out)
+    entry = TABLE.get(op)
+    exact = entry is not None and (
+        entry.kind in _EXACT or (entry.kind == "reduce" and entry.traits["kind"] in ("max", "min", "argmax", "argmin"))
+    )
+    if entry is not None and isinstance(out, Tensor):
+        if entry.kind == "cat" and category(result.dtype) > category(out.dtype):
+            raise TypeError(f"{op}(): input types can't be cast to the desired output type {out.dtype}")
+        if entry.kind == "reduce" and entry.out_types == "b" and out.dtype not in (_core.bool, _core.uint8):
+            raise RuntimeError(f"{op}() only supports bool tensor for result, got: {out.dtype}")
+    return write_out(op, result, out, exact)
 
 
 def public_names(prefix: str) -> dict:
@@ -192,7 +215,7 @@ def public_names(prefix: str) -> dict:
     for op in list(TABLE.values()):
         if op.name.startswith(prefix):
             fn = _bind(op)
-            found[op.name[len(prefix) :]] = _with_out(op.name, fn) if op.out else fn
+            found[op.name[len(prefix) :]] = _exported(op, fn)
     return found
 
 
@@ -255,15 +278,15 @@ def _install_entry(op: OpDef, public: dict) -> None:
     space = F.__dict__
     for name in names:
         space[name] = fn
+    exported = _exported(op, fn)
     if op.function and op.name[0] != "_":
-        exported = _with_out(op.name, fn) if op.out and op.kind == "composite" else fn
         for name in names:
             public[name] = exported
     if op.method is True:
         for name in names:
-            setattr(Tensor, name, fn)
+            setattr(Tensor, name, exported)
     elif op.method:
-        setattr(Tensor, op.method, fn)
+        setattr(Tensor, op.method, exported)
     if op.inplace:
         twin = _twin(op)
         for name in names:
@@ -323,7 +346,7 @@ def install(public: dict) -> None:
     )
     _core.set_hook("kernel", _kernel_hook)
     _core.set_hook("gradient", _gradient_hook)
-    _core.set_hook("write_out", write_out)
+    _core.set_hook("write_out", _write_result)
     _core.set_hook("complex", ops.complex_tensor.on_complex)
     for op in list(TABLE.values()):
         _install_entry(op, public)

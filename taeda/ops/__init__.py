@@ -16,6 +16,7 @@ from . import (  # noqa: F401
     counts,
     creation,
     differences,
+    einsum,
     elementary,
     fft,
     indexing,

@@ -74,28 +74,42 @@ def _size(args):
     return args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
 
 
+def _sizes(op, args, size):
+    """Sizes given as f(2, 3), f((2, 3)) or f(size=(2, 3))."""
+    if size is None:
+        return _size(args)
+    if args:
+        raise TypeError(f"{op}() got multiple values for argument 'size'")
+    return _size((size,))
+
+
 def _float(dtype):
     return F.get_default_dtype() if dtype is None else dtype
 
 
 @composite()
 def empty(
-    *size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, memory_format=None
-):
+    *sizes, size=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False,
+    memory_format=None,
+):  # fmt: skip
     """A tensor with whatever the memory holds."""
-    return finish(F._empty(_size(size), _float(dtype)), "empty", out, device, layout, requires_grad)
+    return finish(F._empty(_sizes("empty", sizes, size), _float(dtype)), "empty", out, device, layout, requires_grad)
 
 
 @composite()
-def zeros(*size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def zeros(*sizes, size=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
     """Zeros."""
-    return finish(F._full(_size(size), 0, dtype=_float(dtype)), "zeros", out, device, layout, requires_grad)
+    return finish(
+        F._full(_sizes("zeros", sizes, size), 0, dtype=_float(dtype)), "zeros", out, device, layout, requires_grad
+    )
 
 
 @composite()
-def ones(*size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def ones(*sizes, size=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
     """Ones."""
-    return finish(F._full(_size(size), 1, dtype=_float(dtype)), "ones", out, device, layout, requires_grad)
+    return finish(
+        F._full(_sizes("ones", sizes, size), 1, dtype=_float(dtype)), "ones", out, device, layout, requires_grad
+    )
 
 
 @composite()
@@ -176,9 +190,13 @@ def empty_strided(size, stride, *, dtype=None, layout=None, device=None, require
 
 
 @composite()
-def arange(start, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
+def arange(start=None, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
     """start, start + step, ... below end."""
-    if end is None:
+    if start is None:
+        if end is None:
+            raise TypeError("arange() missing 1 required positional argument: 'end'")
+        start = 0
+    elif end is None:
         start, end = 0, start
     start, end, step = (x.item() if isinstance(x, F.Tensor) else x for x in (start, end, step))
     if step == 0:
@@ -337,9 +355,9 @@ def zero_(self):
 
 
 def _new(op):
-    def new(self, *size, dtype=None, device=None, layout=None, requires_grad=False, pin_memory=False):
+    def new(self, *sizes, size=None, dtype=None, device=None, layout=None, requires_grad=False, pin_memory=False):
         return getattr(F, op)(
-            *size, dtype=dtype or self.dtype, device=device, layout=layout, requires_grad=requires_grad
+            *sizes, size=size, dtype=dtype or self.dtype, device=device, layout=layout, requires_grad=requires_grad
         )
 
     new.__doc__ = f"{op}() with this tensor's dtype."

@@ -50,7 +50,7 @@ def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
 def _middle(op, input, dim, keepdim, skip_nan):
     size = _length(input, dim)
     if isinstance(size, int) and size == 0:
-        raise IndexError(f"{op}(): Expected reduction dim {dim} to have non-zero size.")
+        raise IndexError(f"{op}(): dimension {dim} is empty")
     values, indices = F._sort(input, dim, False)
     place = F.full((), (size - 1) // 2, dtype=F.int64)
     if input.is_floating_point():
@@ -116,7 +116,7 @@ def mode(input, dim=-1, keepdim=False, *, out=None):
     dim = wrap_dim(dim, input.dim())
     size = input.shape[dim]
     if isinstance(size, int) and size == 0:
-        raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
+        raise IndexError(f"mode(): dimension {dim} is empty")
     values, order = F._sort(input.detach(), dim, False)
     at = F.reshape(F.arange(size), [-1] + [1] * (input.dim() - 1 - dim))
     same = F.eq(F.slice(values, dim, 1, None, 1), F.slice(values, dim, 0, -1, 1))

@@ -4,7 +4,7 @@ the same mask or noise can be computed again from two integers."""
 from __future__ import annotations
 
 from . import expr as E
-from .creation import _float, _size, finish
+from .creation import _float, _size, _sizes, finish
 from .expr import index
 from .helpers import product
 from .namespace import F
@@ -103,29 +103,49 @@ def _gauss(size, dtype, mean=0.0, std=1.0, generator=None):
 
 
 @composite()
-def rand(*size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def rand(
+    *sizes, size=None, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False,
+    pin_memory=False,
+):  # fmt: skip
     """Uniform in [0, 1)."""
-    values = _uniform(_size(size), _float(dtype), generator=generator)
+    values = _uniform(_sizes("rand", sizes, size), _float(dtype), generator=generator)
     return finish(values, "rand", out, device, layout, requires_grad)
 
 
 @composite()
-def randn(*size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def randn(
+    *sizes, size=None, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False,
+    pin_memory=False,
+):  # fmt: skip
     """Standard normal."""
-    values = _gauss(_size(size), _float(dtype), generator=generator)
+    values = _gauss(_sizes("randn", sizes, size), _float(dtype), generator=generator)
     return finish(values, "randn", out, device, layout, requires_grad)
 
 
 @composite()
-def rand_like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+def rand_like(input, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
     """rand() of the input's shape and dtype."""
-    return finish(_uniform(input.shape, dtype or input.dtype), "rand_like", None, device, layout, requires_grad)
+    return finish(
+        _uniform(input.shape, dtype or input.dtype, generator=generator),
+        "rand_like",
+        None,
+        device,
+        layout,
+        requires_grad,
+    )
 
 
 @composite()
-def randn_like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+def randn_like(input, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
     """randn() of the input's shape and dtype."""
-    return finish(_gauss(input.shape, dtype or input.dtype), "randn_like", None, device, layout, requires_grad)
+    return finish(
+        _gauss(input.shape, dtype or input.dtype, generator=generator),
+        "randn_like",
+        None,
+        device,
+        layout,
+        requires_grad,
+    )
 
 
 def _range(dtype):
@@ -165,12 +185,13 @@ def randint(
 
 @composite()
 def randint_like(
-    input, low, high=None, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
-):
+    input, low, high=None, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False,
+    memory_format=None,
+):  # fmt: skip
     """randint() of the input's shape and dtype."""
     low, high = (0, low) if high is None else (low, high)
     return finish(
-        _integers(low, high, input.shape, dtype or input.dtype, "randint_like"),
+        _integers(low, high, input.shape, dtype or input.dtype, "randint_like", generator),
         "randint_like",
         None,
         device,

@@ -430,6 +430,7 @@ def reduce_op(name, kind, *, pre=None, out="T", single=False, **attributes):
     else:
         params = "Tensor input, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None"
     given = {**_PUBLIC, "accepts": anything, "to_float": False, **attributes}
+    given["out"] = given["function"]
     traits = {"kind": kind, "single": single}
     return OpDef(name, "reduce", params, fn=pre, in_types="T", out_types=out, traits=traits, **given)
 
@@ -437,7 +438,7 @@ def reduce_op(name, kind, *, pre=None, out="T", single=False, **attributes):
 def scan_op(name, kind, *, public=True, **attributes):
     """A running reduction (`sum`, `prod`, `max` or `min`) along one dimension. Integers give int64 unless `dtype` says
     otherwise. public: also a function and a method."""
-    base = {**_PUBLIC, "inplace": "copy"} if public else _INTERNAL
+    base = {**_PUBLIC, "inplace": "copy", "out": True} if public else _INTERNAL
     given = {**base, "accepts": anything, **attributes}
     params, traits = "Tensor input, int dim, *, dtype? dtype=None", {"kind": kind}
     return OpDef(name, "scan", params, in_types="T", out_types="acc", traits=traits, **given)

@@ -33,8 +33,10 @@ structured(
 )
 
 
-def _view_as_dtype(input, *shape, dtype=None):
+def _view_as_dtype(input, *shape, size=None, dtype=None):
     """`x.view(dtype)`: the same memory as elements of another dtype."""
+    if size is not None and not shape and dtype is None:
+        return F.view(input, size)
     dtype = shape[0] if len(shape) == 1 else dtype
     if not isinstance(dtype, F.dtype):
         raise TypeError(f"view(): argument 'shape' must be tuple of ints or a dtype, not {shape or dtype!r}")
@@ -72,6 +74,7 @@ structured(
     grad=lambda g, dim0, dim1: F.transpose(g, dim0, dim1),
     role="transpose",
     aliases=("swapaxes", "swapdims"),
+    front=lambda input, axis0, axis1: F.transpose(input, axis0, axis1),
     samples=lambda t: [((t(2, 3, 4), 0, 2), {}), ((t(2, 3), -1, 0), {})],
     oracle="lambda x, a, b: x.swapaxes(a, b)",
     doc="Two dimensions exchanged.",
@@ -489,6 +492,7 @@ structured(
     "copy",
     "Tensor input",
     form="clone",
+    front=lambda input, *, memory_format=None: F.clone(input),
     grad=lambda g: g,
     role="clone",
     samples=lambda t: [((t(3, 4),), {})],
@@ -507,6 +511,7 @@ structured(
     "copy",
     "Tensor input, Tensor src",
     form="copy_",
+    front=lambda input, other, non_blocking=False: F.copy_(input, other),
     function=False,
     role="copy_",
     grad=_copy_gradient,
