@@ -7,8 +7,6 @@ building a wheel or cross-compiling.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from . import expr as E
 
 TYPE_CHECKING = False
@@ -287,11 +285,13 @@ class OpDef:
         return Gradient(grad_op, needs)
 
 
-class Abstract(NamedTuple):
+class Abstract:
     """What is known of a tensor before a program runs: sizes (symbolic ones too) and dtype code."""
 
-    shape: tuple
-    dtype: str
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: tuple, dtype: str):
+        self.shape, self.dtype = shape, dtype
 
 
 class Gradient:
