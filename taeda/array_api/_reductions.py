@@ -66,10 +66,8 @@ def mean(x: Tensor, /, *, axis: Axes | None = None, keepdims: bool = False) -> T
 def var(x: Tensor, /, *, axis: Axes | None = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """The variance over axes (all where None), divided by the number of elements less `correction`."""
 
-    less = int(correction) if correction == int(correction) else correction  # symbolic sizes take whole numbers
-
     def reduce(t: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
-        return td.var(t, axes, correction=less, keepdim=keep)
+        return td.var(t, axes, correction=correction, keepdim=keep)
 
     return _reduced(x, axis, keepdims, "var", reduce)
 
