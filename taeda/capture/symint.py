@@ -371,7 +371,8 @@ class SymNumber:
     def __neg__(self):
         return self._op("neg", self)
 
-    def _read(self, what: str) -> float:
+    def read(self, what: str) -> float:
+        """What it is for the example, where sizes alone determine it; an error elsewhere."""
         from .errors import CaptureError, user_location
 
         if self.known is not None:
@@ -383,37 +384,37 @@ class SymNumber:
         )
 
     def __bool__(self):
-        return bool(self._read("branching on"))
+        return bool(self.read("branching on"))
 
     def __float__(self):
-        return float(self._read("converting to float"))
+        return float(self.read("converting to float"))
 
     def __int__(self):
-        return int(self._read("converting to int"))
+        return int(self.read("converting to int"))
 
     def __index__(self):
-        value = self._read("using as an integer")
+        value = self.read("using as an integer")
         if self.value.type == FLOAT:
             raise TypeError("'float' object cannot be interpreted as an integer")
         return int(value)
 
     def __round__(self, digits=None):
-        return round(self._read("rounding"), digits)
+        return round(self.read("rounding"), digits)
 
     def __eq__(self, other):
         return self is other or (self.known is not None and self.known() == other)
 
     def __lt__(self, other):
-        return self._read("comparing") < other
+        return self.read("comparing") < other
 
     def __le__(self, other):
-        return self._read("comparing") <= other
+        return self.read("comparing") <= other
 
     def __gt__(self, other):
-        return self._read("comparing") > other
+        return self.read("comparing") > other
 
     def __ge__(self, other):
-        return self._read("comparing") >= other
+        return self.read("comparing") >= other
 
     def __hash__(self):
         return id(self)

@@ -77,7 +77,7 @@ _PYTHON: dict[str, Callable[..., Any]] = {
 
 def _concrete(x: Any) -> Any:
     """A number that only sizes determine; they are fixed by it."""
-    return int(x) if isinstance(x, SymInt) else x.known() if isinstance(x, SymNumber) else x
+    return int(x) if isinstance(x, SymInt) else x.read("computing with") if isinstance(x, SymNumber) else x
 
 
 class Tracer:
