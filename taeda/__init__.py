@@ -56,9 +56,28 @@ newaxis = None
 
 #: Loaded on first use: `import taeda` stays fast.
 _SUBMODULES = frozenset(
-    ("array_api", "autograd", "capture", "codegen", "data", "execute", "export", "fft", "func", "ir", "jit", "linalg",
-     "nn", "optim", "passes", "return_types", "serialization", "special", "utils")
-)  # fmt: skip
+    (
+        "array_api",
+        "autograd",
+        "capture",
+        "codegen",
+        "data",
+        "execute",
+        "export",
+        "fft",
+        "func",
+        "ir",
+        "jit",
+        "linalg",
+        "nn",
+        "optim",
+        "passes",
+        "return_types",
+        "serialization",
+        "special",
+        "utils",
+    )
+)
 #: name -> the module that defines it.
 _LAZY = {
     "sym_max": "_scalars", "sym_min": "_scalars", "sym_int": "_scalars", "sym_float": "_scalars", "sym_not": "_scalars",

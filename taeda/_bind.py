@@ -181,7 +181,9 @@ _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input"
 
 
 def _exported(op: OpDef, fn):
-    """A composite as users call it: with `out=` where it has one, and with NumPy's names."""
+    """A composite as users call it: with `out=` where it has one, and with NumPy's names. Operators take both."""
+    if op.kind != "composite" or op.grad is not None:
+        return fn
     names = op.fn.__code__.co_varnames[: op.fn.__code__.co_argcount + op.fn.__code__.co_kwonlyargcount]
     renames = {other: own for other, own in _NUMPY_NAMES.items() if own in names and other not in names}
     takes_out = bool(op.out) and "out" not in names
@@ -276,7 +278,7 @@ def _install_entry(op: OpDef, public: dict) -> None:
     space = F.__dict__
     for name in names:
         space[name] = fn
-    exported = _exported(op, fn) if op.kind == "composite" and op.grad is None else fn
+    exported = _exported(op, fn)
     if op.function and op.name[0] != "_":
         for name in names:
             public[name] = exported

@@ -100,8 +100,10 @@ def tile(x: Tensor, repetitions: tuple[int, ...], /) -> Tensor:
 def reshape(x: Tensor, /, shape: tuple[int, ...], *, copy: bool | None = None) -> Tensor:
     """The elements in another shape. copy: True, always a copy; False, never (ValueError if one is needed)."""
     found = td.reshape(x, shape)
+    if copy is None:
+        return found
     shared = x.numel() == 0 or found.data_ptr() == x.data_ptr()
-    if copy is False and not shared:
+    if not copy and not shared:
         raise ValueError(f"reshape(): shape {tuple(x.shape)} with strides {x.stride()} to {shape} needs a copy")
     return found.clone() if copy and shared else found
 
@@ -147,7 +149,8 @@ def where(condition: Tensor, x1: Operand, x2: Operand, /) -> Tensor:
     beside = x1 if isinstance(x1, Tensor) else x2
     if not isinstance(beside, Tensor):
         raise TypeError("where(): at least one of x1 and x2 must be a Tensor")
-    return td.where(condition, *promoted(as_tensor(x1, beside), as_tensor(x2, beside)))
+    a, b = promoted(as_tensor(x1, beside), as_tensor(x2, beside))
+    return td.where(condition, a, b)
 
 
 def argmax(x: Tensor, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
@@ -215,27 +218,39 @@ class UniqueInverse(NamedTuple):
     inverse_indices: Tensor
 
 
+def _unique(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct elements in order (of complex numbers: by the real part first), the inverse, and the counts."""
+    if x.is_complex():
+        parts = td.view_as_real(x.reshape(-1).contiguous())
+        rows, inverse, counts = td.unique(parts, dim=0, return_inverse=True, return_counts=True)
+        values = td.view_as_complex(rows.contiguous())
+    else:
+        values, inverse, counts = td.unique(x.reshape(-1), return_inverse=True, return_counts=True)
+    return values, inverse.reshape(x.shape), counts
+
+
 def unique_all(x: Tensor, /) -> UniqueAll:
     """The distinct elements in order, where each occurs first, which one each element is, and how often each occurs."""
-    values, inverse, counts = td.unique(x.reshape(-1), return_inverse=True, return_counts=True)
-    order = td.argsort(inverse, stable=True)
-    return UniqueAll(values, order[td.cumsum(counts, 0) - counts], inverse.reshape(x.shape), counts)
+    values, inverse, counts = _unique(x)
+    order = td.argsort(inverse.reshape(-1), stable=True)
+    return UniqueAll(values, order[td.cumsum(counts, 0) - counts], inverse, counts)
 
 
 def unique_counts(x: Tensor, /) -> UniqueCounts:
     """The distinct elements in order, and how often each occurs."""
-    return UniqueCounts(*td.unique(x.reshape(-1), return_counts=True))
+    values, _, counts = _unique(x)
+    return UniqueCounts(values, counts)
 
 
 def unique_inverse(x: Tensor, /) -> UniqueInverse:
     """The distinct elements in order, and which one each element is."""
-    values, inverse = td.unique(x.reshape(-1), return_inverse=True)
-    return UniqueInverse(values, inverse.reshape(x.shape))
+    values, inverse, _ = _unique(x)
+    return UniqueInverse(values, inverse)
 
 
 def unique_values(x: Tensor, /) -> Tensor:
     """The distinct elements in order."""
-    return td.unique(x.reshape(-1))
+    return _unique(x)[0]
 
 
 __all__ = [

@@ -22,16 +22,16 @@ def _axes(x: Tensor, axis: Axes | None, function: str) -> tuple[int, ...]:
     return found
 
 
-def _reduced(x: Tensor, axis: Axes | None, keepdims: bool, function: str, reduce: Callable[[Tensor], Tensor]) -> Tensor:
-    """`reduce` over the last axis of x with the reduced axes flattened into it."""
+def _reduced(
+    x: Tensor,
+    axis: Axes | None,
+    keepdims: bool,
+    function: str,
+    reduce: Callable[[Tensor, tuple[int, ...], bool], Tensor],
+) -> Tensor:
+    """reduce(x, axes, keepdims); over a new axis of size 1 where none is reduced, as PyTorch reduces all then."""
     axes = _axes(x, axis, function)
-    kept = [d for d in range(x.ndim) if d not in axes]
-    sizes = [x.shape[d] for d in kept]
-    count = 1
-    for d in axes:
-        count = count * x.shape[d]
-    found = reduce(td.permute(x, (*kept, *axes)).reshape((*sizes, count)))
-    return found.reshape([1 if d in axes else n for d, n in enumerate(x.shape)]) if keepdims else found
+    return reduce(x, axes, keepdims) if axes else reduce(x[..., None], (x.ndim,), False)
 
 
 def _sum_dtype(x: Tensor, wanted: dtype | None) -> dtype:
@@ -43,25 +43,33 @@ def _sum_dtype(x: Tensor, wanted: dtype | None) -> dtype:
 def sum(x: Tensor, /, *, axis: Axes | None = None, dtype: dtype | None = None, keepdims: bool = False) -> Tensor:
     """The sum over axes (all where None). Integers add up in the default integer dtype unless `dtype` is given."""
     wanted = _sum_dtype(x, dtype)
-    if x.ndim and axis != ():
-        return td.sum(x, _axes(x, axis, "sum"), keepdim=keepdims, dtype=wanted)
-    return _reduced(x, axis, keepdims, "sum", lambda t: td.sum(t, -1, dtype=wanted))
+    return _reduced(x, axis, keepdims, "sum", lambda t, axes, keep: td.sum(t, axes, keep, dtype=wanted))
 
 
 def prod(x: Tensor, /, *, axis: Axes | None = None, dtype: dtype | None = None, keepdims: bool = False) -> Tensor:
     """The product over axes (all where None). Integers multiply in the default integer dtype unless `dtype` is given."""
     wanted = _sum_dtype(x, dtype)
-    return _reduced(x, axis, keepdims, "prod", lambda t: td.prod(t, -1, dtype=wanted))
+
+    def reduce(t: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
+        for a in sorted(axes, reverse=True):
+            t = td.prod(t, a, keep, dtype=wanted)
+        return t
+
+    return _reduced(x, axis, keepdims, "prod", reduce)
 
 
 def mean(x: Tensor, /, *, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
     """The arithmetic mean over axes (all where None)."""
-    return _reduced(x, axis, keepdims, "mean", lambda t: td.mean(t, -1))
+    return _reduced(x, axis, keepdims, "mean", lambda t, axes, keep: td.mean(t, axes, keep))
 
 
 def var(x: Tensor, /, *, axis: Axes | None = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """The variance over axes (all where None), divided by the number of elements less `correction`."""
-    return _reduced(x, axis, keepdims, "var", lambda t: td.var(t, -1, correction=correction))
+
+    def reduce(t: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
+        return td.var(t, axes, correction=correction, keepdim=keep)
+
+    return _reduced(x, axis, keepdims, "var", reduce)
 
 
 def std(x: Tensor, /, *, axis: Axes | None = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
@@ -71,22 +79,22 @@ def std(x: Tensor, /, *, axis: Axes | None = None, correction: float = 0.0, keep
 
 def max(x: Tensor, /, *, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
     """The largest element over axes (all where None)."""
-    return _reduced(x, axis, keepdims, "max", lambda t: td.amax(t, -1))
+    return _reduced(x, axis, keepdims, "max", lambda t, axes, keep: td.amax(t, axes, keep))
 
 
 def min(x: Tensor, /, *, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
     """The smallest element over axes (all where None)."""
-    return _reduced(x, axis, keepdims, "min", lambda t: td.amin(t, -1))
+    return _reduced(x, axis, keepdims, "min", lambda t, axes, keep: td.amin(t, axes, keep))
 
 
 def all(x: Tensor, /, *, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
     """Whether every element over axes (all where None) is not zero."""
-    return _reduced(x, axis, keepdims, "all", lambda t: td.all(t != 0, -1))
+    return _reduced(x, axis, keepdims, "all", lambda t, axes, keep: td.all(t != 0, axes, keep))
 
 
 def any(x: Tensor, /, *, axis: Axes | None = None, keepdims: bool = False) -> Tensor:
     """Whether some element over axes (all where None) is not zero."""
-    return _reduced(x, axis, keepdims, "any", lambda t: td.any(t != 0, -1))
+    return _reduced(x, axis, keepdims, "any", lambda t, axes, keep: td.any(t != 0, axes, keep))
 
 
 def count_nonzero(x: Tensor, /, *, axis: Axes | None = None, keepdims: bool = False) -> Tensor:

@@ -136,6 +136,8 @@ def binomial(count, prob, generator=None):
 # -- in place ----------------------------------------------------------------------------------------------------------
 @_in_place("geometric_", "How many trials of success probability p it takes to succeed.")
 def _geometric_(self, generator, p):
+    if self.dtype is F.bool or self.is_complex():
+        raise NotImplementedError(f"geometric_(): not implemented for {self.dtype}")
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_(): p must lie between 0 and 1, got {p}")
     u = 1 - _uniform(self.shape, F.float64, generator=generator)

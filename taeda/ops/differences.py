@@ -186,6 +186,8 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
     dimension.
     """
     tensor_argument("gradient", "input", input)
+    if input.dtype is F.uint8 or input.dtype is F.bool:
+        raise RuntimeError(f"gradient(): differences need a signed dtype, got {input.dtype}")
     if edge_order not in (1, 2):
         raise RuntimeError(f"gradient(): edge_order must be 1 or 2, got {edge_order}")
     n = input.dim()

@@ -460,6 +460,8 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     size = input.shape[wrap_dim(dim, input.dim())] if input.dim() else 1
     if k < 0 or k > size:
         raise RuntimeError(f"selected index k out of range: k={k}, dimension {dim} has size {size}")
+    if input.dtype is F.bool or input.is_complex():
+        raise RuntimeError(f"topk(): not implemented for {input.dtype}")
     values, indices = F._sort(input, dim, largest, k)
     result = F.result_pair("topk", values, indices)
     return result if out is None else F.write_pair("topk", result, out)

@@ -130,6 +130,8 @@ def _run(op, input, states, params, has_biases, num_layers, dropout, train, bidi
     tensor_argument(op, "input", input)
     if input.dim() != (3 if sizes is None else 2):
         raise RuntimeError(f"{op}(): input must have {3 if sizes is None else 2} dimensions, got {input.dim()}")
+    if not input.is_floating_point() and not input.is_complex():
+        raise RuntimeError(f"{op}(): input must be floating point, got {input.dtype}")
     if sizes is None:
         if input.shape[1 if batch_first else 0] == 0:
             raise RuntimeError(f"{op}(): the sequence is empty")

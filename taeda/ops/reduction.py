@@ -496,9 +496,22 @@ scan_op(
     oracle="lambda x, d: numpy.logaddexp.accumulate(x, d)",
 )
 def logcumsumexp(input, dim):
-    """log of the running sum of exp along a dimension."""
-    peak = F.amax(F.real(input).detach(), dim, True)
-    return F.log(F.cumsum(F.exp(input - peak), dim)) + peak
+    """log of the running sum of exp along a dimension. Sums of ever wider windows (Hillis and Steele, 1986), so that
+    small elements in front of large ones keep their digits.
+    """
+    if input.is_complex():
+        peak = F.amax(F.real(input).detach(), dim, True)
+        return F.log(F.cumsum(F.exp(input - peak), dim)) + peak
+    if not input.is_floating_point():
+        raise NotImplementedError(f"logcumsumexp(): not implemented for {input.dtype}")
+    dim = wrap_dim(dim, input.dim())
+    if not input.dim():
+        return F.clone(input)
+    x, width = F.cast(input, _wide(input.dtype)), 1
+    while width < input.shape[dim]:
+        grown = F.logaddexp(F.slice(x, dim, width, None, 1), F.slice(x, dim, 0, -width, 1))
+        x, width = F.cat([F.slice(x, dim, 0, width, 1), grown], dim), 2 * width
+    return F.clone(x) if x is input else F.cast(x, input.dtype)
 
 
 @composite(method=True, function=True)

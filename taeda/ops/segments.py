@@ -20,6 +20,8 @@ def _make_index_reduce(inplace):
         tensor_argument(op, "source", source)
         if reduce not in _REDUCTIONS:
             raise RuntimeError(f"index_reduce(): reduce must be prod, mean, amax or amin, got {reduce!r}")
+        if input.is_complex() and reduce in ("amax", "amin"):
+            raise NotImplementedError(f"index_reduce(): {reduce} is not implemented for {input.dtype}")
         if index.dtype not in (F.int64, F.int32):
             raise RuntimeError(f"index_reduce(): index must be int32 or int64, got {index.dtype}")
         if index.dim() > 1:

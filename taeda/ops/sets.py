@@ -245,13 +245,13 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
         raise RuntimeError("searchsorted(): side='left' contradicts right=True")
     tensor_argument("searchsorted", "sorted_sequence", sorted_sequence)
     dtype = F.result_type(sorted_sequence, input)
+    if dtype is F.bool or dtype.is_complex:
+        raise NotImplementedError(f"searchsorted(): not implemented for {dtype}")
     values = F.cast(input.detach(), dtype) if isinstance(input, F.Tensor) else F.tensor(input, dtype=dtype)
     _check_sequences("searchsorted", sorted_sequence, values, sorter)
     sequence = F.cast(sorted_sequence.detach(), dtype)
     if sorter is not None:
         sequence = F.gather(sequence, -1, sorter)
-    if sequence.dtype is F.bool:
-        sequence, values = F.cast(sequence, F.uint8), F.cast(values, F.uint8)
     flat = F.reshape(values, (-1,)) if sequence.dim() == 1 else values
     found = F.reshape(_search(sequence, flat, right or side == "right"), values.shape)
     return F.cast(found, F.int32) if out_int32 else found

@@ -14,7 +14,9 @@ _KEPT: list[type] = []
 def register(backends: ModuleType) -> None:
     """Defines the backend; einops finds it among the subclasses of its base class."""
 
-    class TaedaBackend(backends.AbstractBackend):
+    base: Any = backends.AbstractBackend
+
+    class TaedaBackend(base):
         """Operations on tensors in einops' words."""
 
         framework_name = "taeda"

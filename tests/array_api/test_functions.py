@@ -12,7 +12,7 @@ import taeda
 from taeda import array_api as ours
 
 from .test_elementwise import PROFILE, arrays
-from .worlds import ANY, BOOL, COMPLEX, FLOATING, FLOATS, INTEGERS, NUMERIC, REAL, check, function, strict
+from .worlds import ANY, COMPLEX, FLOATING, FLOATS, INTEGERS, NUMERIC, REAL, check, function, strict
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
 
@@ -105,10 +105,10 @@ def test_sorting(data):
 @PROFILE
 @given(data=st.data())
 def test_sets(data):
-    dtype = data.draw(st.sampled_from(BOOL + REAL))
+    dtype = data.draw(st.sampled_from(ANY))
     x = data.draw(arrays(dtype, SHAPES, low=-2, high=2))
     for name in ("unique_all", "unique_counts", "unique_inverse", "unique_values"):
-        check(function(name), x)
+        check(function(name), x, signs=False)  # which one of 0 and -0 stands for both is left open
 
 
 def test_every_nan_is_an_element_of_its_own():
@@ -291,7 +291,9 @@ def test_gradients_flow():
 def test_functions_compile():
     def f(x):
         parts = ours.unstack(ours.concat([x, ours.flip(x, axis=1)], axis=0), axis=1)
-        return ours.mean(ours.stack(parts), axis=(0, 1), keepdims=True) + ours.max(x, axis=())
+        flat = ours.reshape(ours.asarray(x), (-1,))
+        found = ours.mean(ours.stack(parts), axis=(0, 1), keepdims=True) + ours.max(x, axis=()) + ours.prod(flat)
+        return ours.where(ours.any(x > 2, axis=0), found, ours.var(x, axis=0)) + ours.take(flat, ours.arange(4))
 
     x = taeda.randn(3, 4)
     for size in (3, 5):

@@ -72,8 +72,7 @@ hfft(x)
 ihfft(x)
 dct(x)
 idst(x)
-fftshift(x)
-fftfreq(8, xp=xp)""",
+fftshift(x)""",
     "signal": """convolve(x, y)
 fftconvolve(x, y)
 oaconvolve(x, y)

@@ -50,23 +50,25 @@ def plain(x):
     return x
 
 
-def same(a, b, tolerance: float | None = None) -> None:
-    """Asserts that two plain results agree: shapes, dtypes, values."""
+def same(a, b, tolerance: float | None = None, signs: bool = True) -> None:
+    """Asserts that two plain results agree: shapes, dtypes, values, and the signs of zeros where `signs`."""
     if isinstance(b, list):
         assert isinstance(a, list) and len(a) == len(b)
         for x, y in zip(a, b):
-            same(x, y, tolerance)
+            same(x, y, tolerance, signs)
     elif isinstance(b, np.ndarray):
         assert (a.dtype, a.shape) == (b.dtype, b.shape)
         near = TOLERANCE.get(b.dtype.name, 0) if tolerance is None else tolerance
         if b.dtype.kind == "c" and not np.isfinite(b).all():  # the infinite numbers part by part
             a, b = (np.stack([x.real, x.imag]) for x in (a, b))
         np.testing.assert_allclose(a, b, rtol=near, atol=near, equal_nan=True)
+        if signs and b.dtype.kind == "f":
+            np.testing.assert_array_equal(np.signbit(a) & (a == 0) & (b == 0), np.signbit(b) & (a == 0) & (b == 0))
     else:
         assert a == b
 
 
-def check(call, *arguments, tolerance: float | None = None, **keywords) -> None:
+def check(call, *arguments, tolerance: float | None = None, signs: bool = True, **keywords) -> None:
     """call(xp, *arguments, **keywords) in both namespaces gives the same."""
 
     def result(xp):
@@ -74,7 +76,7 @@ def check(call, *arguments, tolerance: float | None = None, **keywords) -> None:
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        same(result(ours), result(strict), tolerance)
+        same(result(ours), result(strict), tolerance, signs)
 
 
 def function(name: str):
