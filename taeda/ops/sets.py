@@ -235,7 +235,7 @@ def _search(sequence, values, right):
     opcheck=False,
     oracle="lambda s, v, right=False: numpy.searchsorted(s, v, 'right' if right else 'left')",
 )
-def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None):
+def searchsorted(sorted_sequence, input: object, *, out_int32=False, right=False, side=None, sorter=None):
     """Where the elements would be inserted into a sorted vector, or row by row into the sorted last dimension. side
     "left" (right=False) gives the first possible place, "right" the last; sorter: indices that sort the sequence.
     """
@@ -258,7 +258,7 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
 
 
 @composite(out=True, opcheck=False)
-def bucketize(input, boundaries, *, out_int32=False, right=False):
+def bucketize(input: object, boundaries, *, out_int32=False, right=False):
     """The bucket of each element between sorted boundaries: boundaries[i - 1] < x <= boundaries[i] (right: <= and <)."""
     tensor_argument("bucketize", "boundaries", boundaries)
     if boundaries.dim() != 1:

@@ -205,7 +205,7 @@ def _weights(op, weight, shape, dtype):
     oracle="lambda x, b, range=None, weight=None, density=False: numpy.histogram(x, b, range, density, "
     "None if weight is None else weight)",
 )
-def histogram(input, bins, *, range=None, weight=None, density=False):
+def histogram(input, bins=100, *, range=None, weight=None, density=False):
     """(hist, bin_edges) of all elements. bins: their number, or their edges in order. range: the outer edges, else the
     extremes of the data. weight: what each element counts. density: scaled so that the integral is 1.
     """
