@@ -20,7 +20,8 @@ struct FunctionObject {
   PyObject *fn, *name, *renames; // renames: dict of other names of parameters
   PyObject *doc;
   PyObject *parameters; // tuple of their names
-  // What each parameter must be: T a tensor, S a sequence of tensors, b a bool, d a dimension or several, ? anything.
+  // What each parameter must be: T a tensor, S a sequence of tensors, b a bool, i an int, g a
+  // generator, d a dimension or several, ? anything.
   // A last * says that all further arguments are tensors or sequences of them.
   char *codes;
   size_t count, positional; // of the codes; of the parameters that need no keyword
@@ -50,6 +51,16 @@ const char *expected(char code, PyObject *o) {
                                 PyTuple_Check(o) || o == Py_None || is_tensor(o))
                ? nullptr
                : "bool";
+  case 'i':
+    return PyBool_Check(o) || PyFloat_Check(o) || PyUnicode_Check(o) || PyList_Check(o) || PyTuple_Check(o) ||
+                   o == Py_None
+               ? "int"
+               : nullptr;
+  case 'g':
+    return PyLong_Check(o) || PyFloat_Check(o) || PyUnicode_Check(o) || PyList_Check(o) || PyTuple_Check(o) ||
+                   is_tensor(o)
+               ? "Generator"
+               : nullptr;
   case 'd':
     return PyBool_Check(o) || PyFloat_Check(o) ? "int" : nullptr;
   default:

@@ -167,6 +167,12 @@ _TENSORS = frozenset(
 )  # fmt: skip
 
 
+#: And those that are ints.
+_INTS = frozenset(
+    ("diagonal", "offset", "dim0", "dim1", "dim2", "chunks", "start_dim", "end_dim", "minlength", "num_samples", "k")
+)
+
+
 def _types(fn, names: tuple[str, ...]) -> str:
     """What `_core.Function` checks of each parameter, as far as name, default and annotation tell."""
     code, codes = fn.__code__, ""
@@ -176,6 +182,8 @@ def _types(fn, names: tuple[str, ...]) -> str:
         said = fn.__annotations__.get(name)
         if said is not None:
             codes += "T" if said == "Tensor" else "?"
+        elif name in _INTS or name == "generator":
+            codes += "i" if name in _INTS else "g"
         elif name in defaults:
             several = {"unbiased", "other"} & set(names)  # var(x, unbiased), max(x, other)
             bools = isinstance(defaults[name], bool)
