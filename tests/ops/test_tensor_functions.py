@@ -193,6 +193,7 @@ COMPILED = {
         False, True,
     ),
     "sym_max": lambda a: a * taeda.sym_max(a.shape[0], 5) + taeda.sym_min(a.shape[1], 3),
+    "flip": lambda a: (a.flip(0) @ a.T.flip(1), a.flip(1).softmax(1).flip(0)[1:].cumsum(0), (a * 2).flip(0).flip(0)),
     "prefix": lambda a: (a * 2)[:, :3].cumsum(0)[:2],
 }  # fmt: skip
 
