@@ -1,6 +1,8 @@
-// Python's Function class: a Python function as PyTorch's users call it. It takes NumPy's names of arguments (`axis` for
-// `dim`) and, where the function computes a result only, `out=`; everything else is passed on unchanged.
+// Python's Function class: a Python function as PyTorch's users call it. Arguments of the wrong type are refused as
+// PyTorch refuses them. It takes NumPy's names of arguments (`axis` for `dim`) and, where the function computes a result
+// only, `out=`; everything else is passed on unchanged.
 #include <cstddef>
+#include <cstring>
 #include <vector>
 
 #include <Python.h>
@@ -17,10 +19,89 @@ struct FunctionObject {
   PyObject_HEAD vectorcallfunc call;
   PyObject *fn, *name, *renames; // renames: dict of other names of parameters
   PyObject *doc;
+  PyObject *parameters; // tuple of their names
+  // What each parameter must be: T a tensor, S a sequence of tensors, b a bool, i an int, g a
+  // generator, d a dimension or several, ? anything.
+  // A last * says that all further arguments are tensors or sequences of them.
+  char *codes;
+  size_t count, positional; // of the codes; of the parameters that need no keyword
   bool takes_out;
 };
 
 FunctionObject &function_of(PyObject *self) { return *reinterpret_cast<FunctionObject *>(self); }
+
+bool is_sequence_of_tensors(PyObject *o) {
+  if (!PyList_Check(o) && !PyTuple_Check(o)) return false;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i)
+    if (!is_tensor(PySequence_Fast_GET_ITEM(o, i))) return false;
+  return true;
+}
+
+// What is accepted beyond the plain types stands for them during a capture.
+const char *expected(char code, PyObject *o) {
+  switch (code) {
+  case 'T':
+    return is_tensor(o) ? nullptr : "Tensor";
+  case 'S':
+    return is_sequence_of_tensors(o) ? nullptr : "tuple of Tensors";
+  case '*':
+    return is_tensor(o) || is_sequence_of_tensors(o) ? nullptr : "Tensor";
+  case 'b':
+    return PyBool_Check(o) || !(PyLong_Check(o) || PyFloat_Check(o) || PyUnicode_Check(o) || PyList_Check(o) ||
+                                PyTuple_Check(o) || o == Py_None || is_tensor(o))
+               ? nullptr
+               : "bool";
+  case 'i':
+    return PyBool_Check(o) || PyFloat_Check(o) || PyUnicode_Check(o) || PyList_Check(o) || PyTuple_Check(o) ||
+                   o == Py_None
+               ? "int"
+               : nullptr;
+  case 'g':
+    return PyLong_Check(o) || PyFloat_Check(o) || PyUnicode_Check(o) || PyList_Check(o) || PyTuple_Check(o) ||
+                   is_tensor(o)
+               ? "Generator"
+               : nullptr;
+  case 'd':
+    return PyBool_Check(o) || PyFloat_Check(o) ? "int" : nullptr;
+  default:
+    return nullptr;
+  }
+}
+
+bool refuse(FunctionObject &f, size_t position, bool keyword, const char *wanted, PyObject *o) {
+  PyObject *parameter = keyword || position < f.positional ? PyTuple_GET_ITEM(f.parameters, position) : nullptr;
+  if (!parameter)
+    PyErr_Format(PyExc_TypeError, "%U(): argument %zu must be %s, not %s", f.name, position + 1, wanted,
+                 Py_TYPE(o)->tp_name);
+  else if (keyword)
+    PyErr_Format(PyExc_TypeError, "%U(): argument '%U' must be %s, not %s", f.name, parameter, wanted,
+                 Py_TYPE(o)->tp_name);
+  else
+    PyErr_Format(PyExc_TypeError, "%U(): argument '%U' (position %zu) must be %s, not %s", f.name, parameter,
+                 position + 1, wanted, Py_TYPE(o)->tp_name);
+  return false;
+}
+
+// False with an exception set where an argument is of the wrong type.
+bool check(FunctionObject &f, PyObject *const *args, size_t nargs, PyObject *kwnames) {
+  if (!f.count) return true;
+  char rest = f.codes[f.count - 1] == '*' ? '*' : '?';
+  for (size_t i = 0; i < nargs; ++i) {
+    char code = i >= f.positional ? rest : i < f.count ? f.codes[i] : '?';
+    if (const char *wanted = expected(code, args[i])) return refuse(f, i, false, wanted, args[i]);
+  }
+  for (Py_ssize_t k = 0; kwnames && k < PyTuple_GET_SIZE(kwnames); ++k) {
+    PyObject *key = PyTuple_GET_ITEM(kwnames, k);
+    if (PyObject *other = PyDict_GetItemWithError(f.renames, key)) key = other;
+    for (size_t i = 0; i < f.count && Py_ssize_t(i) < PyTuple_GET_SIZE(f.parameters); ++i) {
+      if (f.codes[i] == '?' || f.codes[i] == '*' || PyUnicode_Compare(PyTuple_GET_ITEM(f.parameters, Py_ssize_t(i)), key) != 0) continue;
+      PyObject *value = args[nargs + size_t(k)];
+      if (const char *wanted = expected(f.codes[i], value)) return refuse(f, i, true, wanted, value);
+      break;
+    }
+  }
+  return !PyErr_Occurred();
+}
 
 // The call again with keywords renamed, and without `out`, which is then written.
 PyObject *call_translated(FunctionObject &f, PyObject *const *args, size_t nargs, PyObject *kwnames) {
@@ -49,6 +130,7 @@ PyObject *call_translated(FunctionObject &f, PyObject *const *args, size_t nargs
 
 PyObject *function_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
   FunctionObject &f = function_of(self);
+  if (!check(f, args, size_t(PyVectorcall_NARGS(nargsf)), kwnames)) return nullptr;
   bool translate = false;
   for (Py_ssize_t k = 0; kwnames && k < PyTuple_GET_SIZE(kwnames); ++k) {
     PyObject *key = PyTuple_GET_ITEM(kwnames, k);
@@ -62,14 +144,23 @@ PyObject *function_vectorcall(PyObject *self, PyObject *const *args, size_t narg
 
 PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *) {
   return guarded([&]() -> PyObject * {
-    PyObject *fn, *name, *renames;
+    PyObject *fn, *name, *renames, *parameters;
+    const char *codes;
+    Py_ssize_t positional;
     int takes_out;
-    if (!PyArg_ParseTuple(args, "OUO!p:Function", &fn, &name, &PyDict_Type, &renames, &takes_out)) throw PythonError{};
+    if (!PyArg_ParseTuple(args, "OUO!O!snp:Function", &fn, &name, &PyDict_Type, &renames, &PyTuple_Type, &parameters,
+                          &codes, &positional, &takes_out))
+      throw PythonError{};
     if (!PyCallable_Check(fn)) throw TypeFault("Function: the first argument must be callable");
     Owned self(type->tp_alloc(type, 0));
     FunctionObject &f = function_of(self.get());
     f.call = function_vectorcall;
     f.fn = Py_NewRef(fn), f.name = Py_NewRef(name), f.renames = Py_NewRef(renames);
+    f.parameters = Py_NewRef(parameters);
+    f.count = strlen(codes), f.positional = size_t(positional);
+    f.codes = static_cast<char *>(PyMem_Malloc(f.count + 1));
+    if (!f.codes) throw std::bad_alloc();
+    memcpy(f.codes, codes, f.count + 1);
     f.doc = Owned(PyObject_GetAttrString(fn, "__doc__")).release();
     f.takes_out = takes_out;
     return self.release();
@@ -90,6 +181,7 @@ int function_clear(PyObject *self) {
   Py_CLEAR(f.name);
   Py_CLEAR(f.renames);
   Py_CLEAR(f.doc);
+  Py_CLEAR(f.parameters);
   return 0;
 }
 
@@ -97,6 +189,7 @@ void function_dealloc(PyObject *self) {
   PyTypeObject *type = Py_TYPE(self);
   PyObject_GC_UnTrack(self);
   function_clear(self);
+  PyMem_Free(function_of(self).codes);
   type->tp_free(self);
   Py_DECREF(type);
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import e, inf, nan, pi
+
 # ruff: noqa: F401, F811  (what is imported here is the public interface)
 from . import _bind as _bind_module
 from . import _core, _on_import
@@ -51,7 +53,6 @@ half, double = float16, float64
 float = float32
 short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
-e, pi, inf, nan = 2.718281828459045, 3.141592653589793, 1e999, 1e999 - 1e999
 newaxis = None
 
 #: Loaded on first use: `import taeda` stays fast.

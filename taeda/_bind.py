@@ -180,14 +180,53 @@ def write_tuple(op: str, results, out):
 _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
 
 
+#: Parameters of composites that are tensors wherever they have no default (an annotation says what else may come).
+_TENSORS = frozenset(
+    ("input", "mat", "mat1", "mat2", "vec", "vec1", "vec2", "batch1", "batch2", "x1", "x2", "mask",
+     "sorted_sequence", "self", "w_ih", "w_hh")
+)  # fmt: skip
+
+
+#: And those that are ints.
+_INTS = frozenset(
+    ("diagonal", "offset", "dim0", "dim1", "dim2", "chunks", "start_dim", "end_dim", "minlength", "num_samples", "k")
+)
+
+
+def _types(fn, names: tuple[str, ...]) -> str:
+    """What `_core.Function` checks of each parameter, as far as name, default and annotation tell."""
+    code, codes = fn.__code__, ""
+    defaults = dict(zip(reversed(names[: code.co_argcount]), reversed(fn.__defaults__ or ())))
+    defaults |= fn.__kwdefaults__ or {}
+    for name in names:
+        said = fn.__annotations__.get(name)
+        if said is not None:
+            codes += "T" if said == "Tensor" else "?"
+        elif name in _INTS or name == "generator":
+            codes += "i" if name in _INTS else "g"
+        elif name in defaults:
+            several = {"unbiased", "other"} & set(names)  # var(x, unbiased), max(x, other)
+            bools = isinstance(defaults[name], bool)
+            codes += "b" if bools else "d" if name == "dim" and not several else "?"
+        else:
+            codes += "T" if name in _TENSORS else "S" if name == "tensors" else "d" if name == "dim" else "?"
+    if code.co_flags & 4 and code.co_varnames[len(names)] in ("tensors", "matrices"):
+        codes = codes[: code.co_argcount] + "*"  # keywords of these are checked by the function
+    return codes.rstrip("?")
+
+
 def _exported(op: OpDef, fn):
-    """A composite as users call it: with `out=` where it has one, and with NumPy's names. Operators take both."""
+    """A composite as users call it: with `out=` where it has one, with NumPy's names, and checked types. Operators take
+    all that themselves."""
     if op.kind != "composite" or op.grad is not None:
         return fn
     names = op.fn.__code__.co_varnames[: op.fn.__code__.co_argcount + op.fn.__code__.co_kwonlyargcount]
     renames = {other: own for other, own in _NUMPY_NAMES.items() if own in names and other not in names}
     takes_out = bool(op.out) and "out" not in names
-    return _core.Function(fn, op.name, renames, takes_out) if renames or takes_out else fn
+    codes = _types(op.fn, names)
+    if not (renames or takes_out or codes):
+        return fn
+    return _core.Function(fn, op.name, renames, names, codes, op.fn.__code__.co_argcount, takes_out)
 
 
 #: Kinds whose results go into an `out` of their own dtype only: elements are moved, contracted or picked.

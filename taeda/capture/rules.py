@@ -362,12 +362,12 @@ def copy_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
 
         return target if is_contiguous(v.geometry, tr.env) else tr.fresh(tr.read(v))
     if form == "flip":
-        source = tr.read(v)
-        t = type_of(source)
+        whole = tr.read(v)
+        t = type_of(whole)
         strides, offset = list(t.strides()), S.ZERO
         for d in (wrap_dim(int(d), t.ndim) for d in named["dims"]):
             offset, strides[d] = offset + (t.sizes[d] - 1) * strides[d], -strides[d]
-        turned = tr.add("view", op.name, [source], [t], offset=offset, strides=tuple(strides))
+        turned = tr.add("view", op.name, [whole], [t], offset=offset, strides=tuple(strides))
         return tr.fresh_like(turned.output, [v])
     return tr.fresh_like(tr.read(v), [v])
 

@@ -138,7 +138,7 @@ def norm_except_dim(v, pow=2, dim=0):
     tensor_argument("norm_except_dim", "v", v)
     if dim == -1:
         return F.norm(v, pow)
-    if not 0 <= dim < max(v.dim(), 1):
+    if not 0 <= dim < v.dim():
         raise IndexError(f"Dimension out of range (expected to be in range of [-1, {v.dim() - 1}], but got {dim})")
     rest = [d for d in range(v.dim()) if d != dim]
     return F.norm(v, pow, rest, True) if rest else F.abs(v)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .helpers import wrap_dim
-from .namespace import F
+from .namespace import F, Tensor
 from .table import complexes, composite, floating, integral, structured
 
 _arithmetic = (*integral, *floating, *complexes)
@@ -152,7 +152,7 @@ def mv(input, vec):
 
 
 @composite(method=True, out=True, samples=lambda t: [((t(4), t(4)), {})], oracle="numpy.dot")
-def dot(input, tensor):
+def dot(input, tensor: Tensor):
     """Inner product of two vectors."""
     _ranks("dot", ("input", input, 1), ("tensor", tensor, 1))
     if input.shape[0] != tensor.shape[0]:
@@ -165,7 +165,7 @@ def dot(input, tensor):
 
 
 @composite(method=True, out=True, samples=lambda t: [((t(4), t(4)), {})], oracle="numpy.vdot")
-def vdot(input, other):
+def vdot(input, other: Tensor):
     """Inner product of two vectors, the first conjugated."""
     return F.dot(F.conj(input), other)
 
@@ -180,7 +180,7 @@ def outer(input, vec2):
 @composite(
     method=True, out=True, samples=lambda t: [((t(2, 4), t(3, 4)), {}), ((t(4), t(4)), {})], oracle="numpy.inner"
 )
-def inner(input, other):
+def inner(input, other: Tensor):
     """Inner products over the last dimension of both."""
     if input.dim() == 0 or other.dim() == 0:
         return input * other
@@ -290,7 +290,7 @@ def tensordot(a, b, dims=2):
 
 # -- further products --------------------------------------------------------------------------------------------------
 @composite(method=True, out=True, samples=lambda t: [((t(2, 3), t(4, 2)), {})], oracle="numpy.kron")
-def kron(input, other):
+def kron(input, other: Tensor):
     """Kronecker product."""
     n = max(input.dim(), other.dim())
     a = F.reshape(input, [1] * (n - input.dim()) + list(input.shape))
@@ -313,7 +313,7 @@ def trace(input):
     samples=lambda t: [((t(2, 3), t(2, 3)), {}), ((t(3, 2), t(3, 2), 0), {})],
     oracle="lambda a, b, d=-1: numpy.cross(a, b, axis=d)",
 )
-def cross(input, other, dim=None):
+def cross(input, other: Tensor, dim=None):
     """Cross product along a dimension of size 3, by default the first one."""
     if dim is None:
         dim = next((d for d, n in enumerate(input.shape) if n == 3), None)

@@ -50,6 +50,8 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
 def _steps(op, y, x, dx, dim):
     """The widths of the intervals along `dim`: a number, or a tensor that broadcasts with y's intervals."""
     tensor_argument(op, "y", y)
+    if y.dim() == 0:
+        raise IndexError(f"{op}(): y has no dimension to integrate along")
     if y.dtype is F.bool:
         raise RuntimeError(f"{op}(): y must not be bool")
     if x is None:

@@ -229,6 +229,8 @@ def hash_tensor(input, dim=(), *, keepdim=False, mode=0):
         bits = F._view_dtype(F.cast(input.detach(), F.float64).contiguous(), F.int64)
     else:
         bits = F.cast(input, F.int64)
+    if input.numel() == 0 and dim == ():
+        raise RuntimeError("hash_tensor(): dim must be given for a tensor without elements")
     shape, dims = bits.shape, wrap_dims(dim, bits.dim())
     kept = [d for d in range(bits.dim()) if d not in dims]
     bits = F.reshape(

@@ -38,7 +38,10 @@ def msort(input):
 def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
     """(value, index) of the k-th smallest along a dimension, k counted from 1."""
     _ordered("kthvalue", input)
-    if not 1 <= k <= _length(input, dim):
+    size = _length(input, dim)
+    if isinstance(size, int) and size == 0:
+        raise IndexError(f"kthvalue(): dimension {dim} is empty")
+    if not 1 <= k <= size:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}, got k={k}")
     values, indices = F._sort(input, dim, False, k)
     if input.dim():
@@ -112,6 +115,7 @@ def mode(input, dim=-1, keepdim=False, *, out=None):
     """
     tensor_argument("mode", "input", input)
     if input.dim() == 0:
+        wrap_dim(dim, 0)
         return _result("mode", F.clone(input), F.zeros((), dtype=F.int64), out)
     dim = wrap_dim(dim, input.dim())
     size = input.shape[dim]

@@ -117,6 +117,8 @@ def nonzero_static(input, *, size, fill_value=-1):
     shape = list(input.shape)
     if not shape:
         return F.zeros((size, 0), dtype=F.int64)
+    if input.numel() == 0:
+        return F.full((size, len(shape)), fill_value, dtype=F.int64)
     mask = F.reshape(input if input.dtype is F.bool else F.ne(input, 0), (-1,))
     count = mask.shape[0]
     rank = F.cumsum(mask, 0) - 1
@@ -183,6 +185,8 @@ def segment_reduce(data, reduce, *, lengths=None, indices=None, offsets=None, ax
         raise RuntimeError("segment_reduce(): indices are not supported: give lengths or offsets")
     if not data.is_floating_point():
         raise NotImplementedError(f"segment_reduce(): not implemented for {data.dtype}: data must be floating point")
+    if data.dim() == 0:
+        raise RuntimeError("segment_reduce(): data must have at least one dimension")
     axis = wrap_dim(axis, data.dim())
     bounds = _segment_ends(data, lengths, offsets, axis, unsafe)
     count, size = bounds.shape[-1] - 1, data.shape[axis]

@@ -44,14 +44,16 @@ def _row_ranks(rows):
 
 def _as_rows(op, input, dim):
     """The slices along `dim` as rows of a matrix."""
+    if input.dim() == 0:
+        raise IndexError(f"{op}(): dim {dim} was given for a tensor that has no dimensions")
     dim = wrap_dim(dim, input.dim())
     empty = [d for d, n in enumerate(input.shape) if n == 0]
     if len(empty) > 1:
         raise RuntimeError(f"{op}(): a tensor of shape {list(input.shape)} has no slices to compare")
     if empty and empty[0] != dim:
         raise RuntimeError(f"{op}(): the slices along dim {dim} of a tensor of shape {list(input.shape)} are empty")
-    count = input.shape[dim] if input.dim() else 1
-    return dim, F.reshape(F.movedim(input, dim, 0) if input.dim() else input, (count, -1 if count else 0))
+    count = input.shape[dim]
+    return dim, F.reshape(F.movedim(input, dim, 0), (count, -1 if count else 0))
 
 
 @composite(
@@ -88,10 +90,8 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     first, places = _starts(same, count)
     if dim is None:
         found = F.index_select(values, 0, places)
-    elif input.dim():
-        found = F.index_select(input, dim, F.index_select(order, 0, places))
     else:
-        found = F.reshape(input, (1,))
+        found = F.index_select(input, dim, F.index_select(order, 0, places))
     inverse = None
     if return_inverse:
         rank = F.cumsum(first, 0) - 1
@@ -120,7 +120,7 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
         count, shape = rows.shape[0], (rows.shape[0],)
         same = F.all(F.eq(F.slice(rows, 0, 1, None, 1), F.slice(rows, 0, 0, -1, 1)), (1,))
     first, places = _starts(same, count)
-    if dim is None or not input.dim():
+    if dim is None:
         found = F.index_select(F.reshape(input, (-1,)), 0, places)
     else:
         found = F.index_select(input, dim, places)
@@ -235,7 +235,7 @@ def _search(sequence, values, right):
     opcheck=False,
     oracle="lambda s, v, right=False: numpy.searchsorted(s, v, 'right' if right else 'left')",
 )
-def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None):
+def searchsorted(sorted_sequence, input: object, *, out_int32=False, right=False, side=None, sorter=None):
     """Where the elements would be inserted into a sorted vector, or row by row into the sorted last dimension. side
     "left" (right=False) gives the first possible place, "right" the last; sorter: indices that sort the sequence.
     """
@@ -258,7 +258,7 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
 
 
 @composite(out=True, opcheck=False)
-def bucketize(input, boundaries, *, out_int32=False, right=False):
+def bucketize(input: object, boundaries, *, out_int32=False, right=False):
     """The bucket of each element between sorted boundaries: boundaries[i - 1] < x <= boundaries[i] (right: <= and <)."""
     tensor_argument("bucketize", "boundaries", boundaries)
     if boundaries.dim() != 1:

@@ -15,6 +15,7 @@ def split(input, split_size_or_sections=None, dim=0, *, split_size=None):
         raise TypeError("split(): takes one of split_size_or_sections and split_size")
     if split_size is not None:
         split_size_or_sections = split_size
+    _check_splittable("split", input)
     dim = wrap_dim(dim, input.dim())
     size = input.shape[dim]
     if isinstance(split_size_or_sections, (tuple, list)):
@@ -42,9 +43,15 @@ def chunk(input, chunks, dim=0):
     """At most `chunks` pieces of equal size; views."""
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    _check_splittable("chunk", input)
     size = input.shape[wrap_dim(dim, input.dim())]
     _check_pieces("chunk", chunks, size)
     return F.split(input, max(-(-size // chunks), 1), dim) if size else F.split(input, [0] * chunks, dim)
+
+
+def _check_splittable(op, input):
+    if input.dim() == 0:
+        raise RuntimeError(f"{op}(): expected a tensor with at least one dimension")
 
 
 def _check_pieces(op, count, size):
@@ -60,6 +67,7 @@ def tensor_split(input, indices_or_sections=None, dim=0, *, sections=None, indic
     if len(given) != 1:
         raise TypeError(f"tensor_split(): takes one of indices_or_sections, sections and indices, got {len(given)}")
     (indices_or_sections,) = given
+    _check_splittable("tensor_split", input)
     if isinstance(indices_or_sections, F.Tensor):
         if indices_or_sections.dim() > 1 or indices_or_sections.dtype is not F.int64:
             raise RuntimeError(
@@ -237,8 +245,6 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     if dim is None:
         input, dim = F.reshape(input, (-1,)), 0
     dim = wrap_dim(dim, input.dim())
-    if input.dim() == 0:
-        input = F.reshape(input, (1,))
     if isinstance(repeats, F.Tensor) and repeats.numel() == 1:
         repeats = int(repeats.item())
     if not isinstance(repeats, F.Tensor):

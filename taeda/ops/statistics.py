@@ -6,7 +6,8 @@ import math
 
 from .helpers import product, tensor_argument
 from .namespace import F
-from .table import composite
+from .scalar import cast, minimum, select
+from .table import composite, floating, pointwise
 
 
 @composite(
@@ -67,6 +68,21 @@ def _sums(places, inside, weight, count):
     return F.slice(total, 0, 0, count, 1)
 
 
+# The place among `bins` equal bins; `bins` for what lies outside.
+pointwise(
+    "_bin",
+    lambda x, low, high, bins: select(
+        (x >= low) & (x <= high), cast(minimum((x - low) * bins / (high - low), bins - 1), "i64"), cast(bins, "i64")
+    ),
+    types="Tppp->i",
+    params="Tensor input, Number low, Number high, Number bins",
+    grad=False,
+    accepts=floating,
+    method=False,
+    function=False,
+)
+
+
 @composite(
     method=True,
     out=True,
@@ -85,10 +101,9 @@ def histc(input, bins=100, min=0, max=0):
         raise RuntimeError(f"histc(): bins must be positive, got {bins}")
     flat = F.reshape(input.detach(), (-1,))
     low, high = _range("histc", flat, min, max)
-    places = F.clamp(F.trunc((flat - low) * bins / (high - low)), 0, bins - 1)
-    inside = F.logical_and(F.ge(flat, low), F.le(flat, high))
-    places = F.cast(F._where(inside, places, 0), F.int64)
-    return F.cast(_sums(places, inside, F.ones(flat.shape, dtype=F.float64), bins), input.dtype)
+    places = F._bin(flat, low, high, bins)
+    counts = F._index_add(F.zeros((bins + 1,), dtype=F.int64), 0, places, F.ones(flat.shape, dtype=F.int64))
+    return F.cast(F.slice(counts, 0, 0, bins, 1), input.dtype)
 
 
 def _density(hist, edges):
@@ -205,7 +220,7 @@ def _weights(op, weight, shape, dtype):
     oracle="lambda x, b, range=None, weight=None, density=False: numpy.histogram(x, b, range, density, "
     "None if weight is None else weight)",
 )
-def histogram(input, bins, *, range=None, weight=None, density=False):
+def histogram(input, bins=100, *, range=None, weight=None, density=False):
     """(hist, bin_edges) of all elements. bins: their number, or their edges in order. range: the outer edges, else the
     extremes of the data. weight: what each element counts. density: scaled so that the integral is 1.
     """

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from .helpers import ints, product, wrap_dim
+from operator import index as as_int
+
+from .helpers import ints, product, tensor_argument, wrap_dim
 from .namespace import F
 from .table import composite, structured
+
+
+def _tensor(op, value, name="input"):
+    tensor_argument(op, name, value)
+    return value
 
 
 def _inverse(dims):
@@ -74,7 +81,7 @@ structured(
     grad=lambda g, dim0, dim1: F.transpose(g, dim0, dim1),
     role="transpose",
     aliases=("swapaxes", "swapdims"),
-    front=lambda input, axis0, axis1: F.transpose(input, axis0, axis1),
+    front=lambda input, axis0, axis1: F.transpose(_tensor("transpose", input), as_int(axis0), as_int(axis1)),
     samples=lambda t: [((t(2, 3, 4), 0, 2), {}), ((t(2, 3), -1, 0), {})],
     oracle="lambda x, a, b: x.swapaxes(a, b)",
     doc="Two dimensions exchanged.",
@@ -496,7 +503,7 @@ structured(
     "copy",
     "Tensor input",
     form="clone",
-    front=lambda input, *, memory_format=None: F.clone(input),
+    front=lambda input, *, memory_format=None: F.clone(_tensor("clone", input)),
     grad=lambda g: g,
     role="clone",
     samples=lambda t: [((t(3, 4),), {})],
@@ -515,7 +522,7 @@ structured(
     "copy",
     "Tensor input, Tensor src",
     form="copy_",
-    front=lambda input, other, non_blocking=False: F.copy_(input, other),
+    front=lambda input, other, non_blocking=False: F.copy_(_tensor("copy_", input), _tensor("copy_", other, "other")),
     function=False,
     role="copy_",
     grad=_copy_gradient,

@@ -193,6 +193,7 @@ COMPILED = {
         False, True,
     ),
     "sym_max": lambda a: a * taeda.sym_max(a.shape[0], 5) + taeda.sym_min(a.shape[1], 3),
+    "flip": lambda a: (a.flip(0) @ a.T.flip(1), a.flip(1).softmax(1).flip(0)[1:].cumsum(0), (a * 2).flip(0).flip(0)),
     "prefix": lambda a: (a * 2)[:, :3].cumsum(0)[:2],
 }  # fmt: skip
 
@@ -263,3 +264,33 @@ def test_gradient_through_running_maximum_goes_to_its_source():
     x = taeda.tensor([1.0, 3.0, 2.0, 3.0], requires_grad=True)
     taeda.cummax(x, 0).values.sum().backward()
     assert x.grad.tolist() == [1.0, 2.0, 0.0, 1.0]
+
+
+# -- arguments of the wrong type ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda x: taeda.mean(3), r"mean\(\): argument 'input' \(position 1\) must be Tensor, not int"),
+        (lambda x: taeda.median(x, 0, "a"), r"median\(\): argument 'keepdim' \(position 3\) must be bool, not str"),
+        (lambda x: taeda.mean(x, keepdim=1), r"mean\(\): argument 'keepdim' must be bool, not int"),
+        (lambda x: taeda.median(x, keepdims=1), r"median\(\): argument 'keepdim' must be bool, not int"),
+        (lambda x: taeda.mean(x, 1.5), r"mean\(\): argument 'dim' \(position 2\) must be int, not float"),
+        (
+            lambda x: taeda.stack([x, 3]),
+            r"stack\(\): argument 'tensors' \(position 1\) must be tuple of Tensors, not list",
+        ),
+        (lambda x: taeda.meshgrid(x, 3), r"meshgrid\(\): argument 2 must be Tensor, not int"),
+        (lambda x: taeda.mm(x, 3), r"mm\(\): argument 'mat2' \(position 2\) must be Tensor, not int"),
+        (lambda x: taeda.kron(x, None), r"kron\(\): argument 'other' \(position 2\) must be Tensor, not NoneType"),
+        (lambda x: taeda.flatten(x, 0.5), r"flatten\(\): argument 'start_dim' \(position 2\) must be int, not float"),
+        (lambda x: taeda.poisson(x, 3), r"poisson\(\): argument 'generator' \(position 2\) must be Generator, not int"),
+        (lambda x: x.quantile(0.5, keepdim=None), r"quantile\(\): argument 'keepdim' must be bool, not NoneType"),
+        (lambda x: taeda.flip(3, 0), r"flip\(\): argument 'input' \(position 1\) must be Tensor, not int"),
+        (lambda x: taeda.transpose(x, "a", 0), "int"),
+        (lambda x: taeda.clone(3), r"clone\(\): argument 'input' must be Tensor, not int"),
+        (lambda x: taeda.sum(x, axis="a"), "dim"),
+    ],
+)
+def test_wrong_types_are_named(call, text):
+    with pytest.raises(TypeError, match=text):
+        call(taeda.ones(2, 2))
