@@ -325,7 +325,8 @@ def _eigh_gradient(g, g1, vectors, out, out1):
     if not vectors:
         raise RuntimeError("linalg.eigvalsh: the gradient needs the eigenvectors")
     if g1 is not None:
-        inner = _without_diagonal(F.matmul(_h(V), g1)) / _gaps(out)
+        M = F.matmul(_h(V), g1)
+        inner = _without_diagonal(0.5 * (M - _h(M))) / _gaps(out)
     if g is not None:
         if inner is None:
             return F.matmul(V * F.unsqueeze(g, -2), _h(V))

@@ -381,7 +381,7 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     elif p == float("-inf"):
         result = F.amin(F.abs(x), dim, keepdim)
     elif p == 0:
-        result = F.cast(F._count_nonzero(x, dim, keepdim), x.dtype)
+        result = F._norm_zero(x, dim, keepdim)
     else:
         result = F._pow(F.sum(F._pow(F.abs(x), p), dim, keepdim), 1 / p)
     return F.write_out("norm", F.cast(result, input.dtype), out)

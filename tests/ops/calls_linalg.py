@@ -236,5 +236,5 @@ def _seeded(fn):
 #: Results that no gradient reaches.
 WITHOUT = {
     "geqrf", "linalg_ldl_factor", "linalg_ldl_factor_ex", "linalg_matrix_rank", "_linalg_sign", "eig", "symeig", "lstsq",
-    "solve", "matrix_rank", "fft_fftfreq", "fft_rfftfreq",
+    "solve", "matrix_rank", "fft_fftfreq", "fft_rfftfreq", "_norm_zero",
 }  # fmt: skip
