@@ -139,7 +139,7 @@ CALLS = {
     "linalg_solve_triangular": (lambda A, b: L.solve_triangular(A, b, upper=True), regular((3, 3), (2, 3, 1))),
     "triangular_solve": (lambda A, b: taeda.triangular_solve(b, A, True, True)[0], regular((3, 3), (3, 2))),
     "_linalg_lu_solve": [
-        (lambda A, b, t=t: bound("_linalg_lu_solve")(A, b, *bound("_linalg_lu")(A.detach(), "")[:2], t), regular((3, 3), (3, 2)))
+        (lambda A, b, t=t: bound("_linalg_lu_solve")(A, b, *bound("_linalg_lu_plain")(A.detach(), "")[:2], t), regular((3, 3), (3, 2)))
         for t in "NTC"
     ],
     "linalg_solve": [
@@ -148,6 +148,7 @@ CALLS = {
         (on("linalg_solve"), regular((3, 3), (3,))),
     ],
     "linalg_solve_ex": (of(L.solve_ex, 0), regular((3, 3), (3, 2))),
+    "_linalg_inverse": (of(on("_linalg_inverse", ""), 0), batch),
     "linalg_inv": (on("linalg_inv"), batch),
     "inverse": (on("inverse"), square),
     "linalg_inv_ex": (of(L.inv_ex, 0), square),
