@@ -209,7 +209,7 @@ _host(
 @composite(function=False)
 def _linalg_sign(pivots):
     """1 or -1 for an even or odd number of row exchanges (counted from 1)."""
-    odd = F.sum(pivots != F.arange(1, pivots.shape[-1] + 1, dtype=pivots.dtype), -1) % 2
+    odd = F.sum(pivots != F.arange(1, pivots.shape[-1] + 1), -1) % 2
     return 1 - 2 * odd
 
 

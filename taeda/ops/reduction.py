@@ -363,6 +363,8 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     """p-norm over dimensions (default: all)."""
     if dtype is not None:
         input = F.cast(input, dtype)
+    if p == "nuc":
+        return F.nuclear_norm(input, dim, keepdim, out)
     if input.is_complex():
         input = F.abs(input)
     if not input.is_floating_point():
@@ -370,7 +372,7 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     if p is None or p == "fro":
         p = 2
     elif isinstance(p, str):
-        raise RuntimeError(f"norm(): p must be a number, 'fro', inf or -inf, got {p!r}")
+        raise RuntimeError(f"norm(): p must be a number, 'fro', 'nuc', inf or -inf, got {p!r}")
     x = F.cast(input, _wide(input.dtype))
     if p == 2:
         result = F._norm_root(F._sum_squares(x, dim, keepdim))

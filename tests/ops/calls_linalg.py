@@ -188,6 +188,8 @@ CALLS = {
     "matrix_exp": (on("matrix_exp"), floats((2, 2), low=-3.0, high=3.0)),
     "svd_lowrank": (lambda A: _seeded(lambda: taeda.svd_lowrank(A, 2)[1]), tall),
     "pca_lowrank": (lambda A: _seeded(lambda: taeda.pca_lowrank(A, 2)[1]), tall),
+    "lobpcg": (symmetric(lambda A: _lobpcg(A)), regular((4, 4))),
+    "_lobpcg_pairs": (symmetric(lambda A: _lobpcg(A, largest=False)), regular((4, 4))),
     # norms and products
     "linalg_vector_norm": [(on("linalg_vector_norm", p, 1), floats((2, 3))) for p in (2, 1, 3.5, float("inf"), -2)],
     "linalg_matrix_norm": [(on("linalg_matrix_norm", p), tall) for p in ("fro", "nuc", 2, -2, 1, -float("inf"))],
@@ -227,6 +229,12 @@ def _fixed(w, V):
 
 def _outer(U, S, Vh):
     return S, U.unsqueeze(-2) * Vh.mT.unsqueeze(-3)
+
+
+def _lobpcg(A, **kwargs):
+    start = taeda.ones(4, 1, dtype=A.dtype) + taeda.eye(4, 1, dtype=A.dtype)
+    w, V = taeda.lobpcg(A, 1, X=start, tol=1e-13, **kwargs)
+    return w, V.unsqueeze(-2) * V.unsqueeze(-3)
 
 
 def _seeded(fn):
