@@ -47,8 +47,8 @@ def _in_pieces(work: Callable[..., Any], arrays: Sequence[np.ndarray], axis: int
     if _pool is None or _workers != threads:
         _pool, _workers = ThreadPoolExecutor(threads, "taeda-fft"), threads
     edges = [a.shape[cut] * k // count for k in range(count + 1)]
-    head = (slice(None),) * cut
-    pieces = [tuple(x[(*head, slice(p, q))] for x in arrays) for p, q in pairwise(edges)]
+    ranges = [(slice(None),) * cut + (slice(p, q),) for p, q in pairwise(edges)]
+    pieces = [tuple(x[at] for x in arrays) for at in ranges]
     list(_pool.map(lambda piece: work(*piece), pieces))
 
 
@@ -56,7 +56,7 @@ class _Scaled:
     """Transforms of one precision, and the factor that is missing at the end."""
 
     def __init__(self, single: bool, sizes: Sequence[int], normalization: int):
-        self.norm = "ortho" if single else "backward"
+        self.norm: Any = "ortho" if single else "backward"
         n = math.prod(sizes)
         wanted = {0: 1.0, 1: 1.0 / math.sqrt(n), 2: 1.0 / n}[normalization] if n else 1.0
         self.forward_factor = wanted * math.sqrt(n) if single else wanted
@@ -68,7 +68,7 @@ class _Scaled:
         return _core.from_numpy(x)
 
 
-def _complex_axes(x: np.ndarray, out: np.ndarray, dims: Sequence[int], forward: bool, norm: str) -> None:
+def _complex_axes(x: np.ndarray, out: np.ndarray, dims: Sequence[int], forward: bool, norm: Any) -> None:
     """Transforms of x along `dims` into out; unscaled (or by 1 / sqrt(n)) in both directions."""
     # NumPy's inverse scales by 1 / n where the forward transform is not scaled, and the other way round.
     fn, how = (np.fft.fft, norm) if forward else (np.fft.ifft, "forward" if norm == "backward" else norm)

@@ -484,18 +484,18 @@ def trace(input):
 
 @composite(
     method=True,
+    out=True,
     samples=lambda t: [((t(2, 3), t(2, 3)), {}), ((t(3, 2), t(3, 2), 0), {})],
     oracle="lambda a, b, d=-1: numpy.cross(a, b, axis=d)",
 )
-def cross(input, other, dim=-1):
-    """Cross product along a dimension of size 3."""
-    if input.shape[dim] != 3 or other.shape[dim] != 3:
-        raise RuntimeError(
-            f"cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}"
-        )
-    a1, a2, a3 = F.unbind(input, dim)
-    b1, b2, b3 = F.unbind(other, dim)
-    return F.stack([a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1], dim)
+def cross(input, other, dim=None):
+    """Cross product along a dimension of size 3 (default: the first such)."""
+    if dim is None:
+        sizes = input.shape if input.dim() == other.dim() else ()
+        dim = next((d for d, n in enumerate(sizes) if n == 3), None)
+        if dim is None:
+            raise RuntimeError(f"cross: no dimension of size 3 in input, whose shape is {list(input.shape)}")
+    return F.linalg_cross(input, other, dim=dim)
 
 
 @composite(samples=lambda t: [((t(3, 4), t(5, 4)), {})], oracle="lambda a, b: scipy.spatial.distance.cdist(a, b)")
