@@ -84,13 +84,14 @@ template <size_t... N> constexpr std::array<Invoke, sizeof...(N)> invokers(std::
   return {[](void *routine, char *const *a) { invoke(routine, a, std::make_index_sequence<N>{}); }...};
 }
 
-// Calls `routine` `count` times. Arguments: a tensor holds one operand a call, one after the other; a tuple of one tensor
-// is the same for all; ints are int32 and strings of one letter char, by reference, as Fortran takes them.
+// Calls `routine` `count` times. Arguments: a tensor holds one operand a call, one after the other; a tuple of one
+// tensor is the same for all; ints are int32 and strings of one letter char, by reference, as Fortran takes them.
 void call_each(uintptr_t routine, nb::tuple arguments, int64_t count) {
   static constexpr auto kInvokers = invokers(std::make_index_sequence<kMostArguments + 1>{});
   size_t n = arguments.size();
   if (!routine || n > kMostArguments / 2)
-    throw ValueFault(format("call_each: a routine with at most %zu arguments is needed, got %zu", kMostArguments / 2, n));
+    throw ValueFault(
+        format("call_each: a routine with at most %zu arguments is needed, got %zu", kMostArguments / 2, n));
   char *at[kMostArguments], letters[kMostArguments];
   int64_t step[kMostArguments] = {};
   int32_t numbers[kMostArguments];
