@@ -14,7 +14,7 @@ $(PY):
 
 $(STAMP)/build-tools: $(PY) pyproject.toml
 	@mkdir -p $(STAMP)
-	$(PIP) "scikit-build-core>=0.11" "nanobind>=2.9" "llvmlite>=0.45" "numpy>=1.23" "safetensors>=0.8" "scipy-openblas32>=0.3.27" cmake ninja
+	$(PIP) "scikit-build-core>=0.11" "nanobind>=2.9" "llvmlite>=0.45" "numpy>=2.0" "safetensors>=0.8" "scipy-openblas32>=0.3.27" cmake ninja
 	@touch $@
 
 $(STAMP)/test: $(STAMP)/build-tools

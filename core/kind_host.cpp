@@ -84,19 +84,45 @@ template <size_t... N> constexpr std::array<Invoke, sizeof...(N)> invokers(std::
   return {[](void *routine, char *const *a) { invoke(routine, a, std::make_index_sequence<N>{}); }...};
 }
 
-// Calls `routine` `count` times; argument j of call i is the pointer arguments[j] + i * steps[j].
-void call_each(uintptr_t routine, nb::sequence arguments, nb::sequence steps, int64_t count) {
+// Calls `routine` `count` times. Arguments: a tensor holds one operand a call, one after the other; a tuple of one
+// tensor is the same for all; ints are int32 and strings of one letter char, by reference, as Fortran takes them.
+void call_each(uintptr_t routine, nb::tuple arguments, int64_t count) {
   static constexpr auto kInvokers = invokers(std::make_index_sequence<kMostArguments + 1>{});
-  size_t n = nb::len(arguments);
-  if (!routine || n > kMostArguments || nb::len(steps) != n)
-    throw ValueFault(format("call_each: a routine and one step for each of at most %zu arguments are needed, got %zu",
-                            kMostArguments, n));
-  char *at[kMostArguments];
-  int64_t step[kMostArguments];
+  size_t n = arguments.size();
+  if (!routine || n > kMostArguments / 2)
+    throw ValueFault(
+        format("call_each: a routine with at most %zu arguments is needed, got %zu", kMostArguments / 2, n));
+  char *at[kMostArguments], letters[kMostArguments];
+  int64_t step[kMostArguments] = {};
+  int32_t numbers[kMostArguments];
+  size_t strings = 0;
+  auto tensor_of = [](PyObject *o) -> const Tensor & {
+    if (!is_tensor(o)) throw TypeFault(format("call_each: expected Tensor, int or str, got %s", Py_TYPE(o)->tp_name));
+    require_data(*tensor_ptr(o), "call_each");
+    return *tensor_ptr(o);
+  };
   for (size_t j = 0; j < n; ++j) {
-    at[j] = reinterpret_cast<char *>(nb::cast<uintptr_t>(arguments[j]));
-    step[j] = nb::cast<int64_t>(steps[j]);
+    PyObject *o = PyTuple_GET_ITEM(arguments.ptr(), Py_ssize_t(j));
+    if (PyLong_Check(o)) {
+      int64_t value = int_from(o, "call_each: argument");
+      numbers[j] = int32_t(value);
+      if (numbers[j] != value) throw RuntimeFault(format("LAPACK counts up to 2147483647, got %lld", (long long)value));
+      at[j] = reinterpret_cast<char *>(&numbers[j]);
+    } else if (PyUnicode_Check(o)) {
+      const char *text = PyUnicode_AsUTF8(o);
+      if (!text) throw PythonError{};
+      letters[j] = text[0];
+      at[j] = &letters[j];
+      ++strings;
+    } else if (PyTuple_Check(o) && PyTuple_GET_SIZE(o) == 1)
+      at[j] = tensor_of(PyTuple_GET_ITEM(o, 0)).data();
+    else {
+      const Tensor &t = tensor_of(o);
+      at[j] = t.data();
+      if (count > 0) step[j] = t.numel() / count * int64_t(itemsize(t.dtype));
+    }
   }
+  for (size_t k = 0; k < strings; ++k) at[n++] = reinterpret_cast<char *>(1); // hidden lengths of the strings
   nb::gil_scoped_release unlocked;
   for (int64_t i = 0; i < count; ++i) {
     kInvokers[n](reinterpret_cast<void *>(routine), at);
@@ -128,9 +154,10 @@ void bind_host(nb::module_ &m) {
       },
       nb::arg("fn"),
       "The address of a td_host through which a compiled program calls fn(tensors, numbers) -> tensors.");
-  m.def("call_each", &call_each, nb::arg("routine"), nb::arg("arguments"), nb::arg("steps"), nb::arg("count"),
-        "Calls the Fortran routine at address `routine` `count` times without the interpreter's lock; argument j of "
-        "call i is the pointer arguments[j] + i * steps[j].");
+  m.def("call_each", &call_each, nb::arg("routine"), nb::arg("arguments"), nb::arg("count"),
+        "Calls the Fortran routine at address `routine` `count` times without the interpreter's lock. Arguments: a "
+        "contiguous tensor holds one operand a call, one after the other; a tuple of one tensor is the same for all; "
+        "ints are int32, strings one letter.");
 }
 
 } // namespace taeda

@@ -56,9 +56,13 @@ def _spec(op: OpDef) -> dict:
 def host_function(op: OpDef):
     """The function of a host operator: its module is imported by the first call."""
     module, _, name = op.fn.partition(":")
+    found = None
 
     def call(*args):
-        return getattr(import_module(f"{__package__}.{module}"), name)(*args)
+        nonlocal found
+        if found is None:
+            found = getattr(import_module(f"{__package__}.{module}"), name)
+        return found(*args)
 
     call.__name__ = call.__qualname__ = op.name
     return call

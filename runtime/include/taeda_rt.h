@@ -192,8 +192,8 @@ typedef struct td_ctx {
   const td_tensor *weights;
   int64_t failed_step; /* out: the step of the program's plan whose call failed; left alone if none did */
 } td_ctx;
-/* What a program leaves to the process that loaded it (LAPACK, an FFT): inputs are read, outputs (memory of the program)
-   are filled; `numbers` are sizes known at run time. */
+/* What a program leaves to the process that loaded it (LAPACK, an FFT): inputs are read, outputs (memory of the
+   program) are filled; `numbers` are sizes known at run time. */
 typedef td_status (*td_host_fn)(void *ctx, const td_tensor *inputs, int n_in, const td_tensor *outputs, int n_out,
                                 const int64_t *numbers, int n_numbers);
 typedef struct td_host {

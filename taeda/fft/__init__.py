@@ -1,5 +1,5 @@
 """`taeda.fft`: discrete Fourier transforms with PyTorch's signatures. The operators live in the table under
-`fft_<name>`; NumPy's transforms are loaded by the first call (docs/decisions/fft-library.md)."""
+`fft_<name>`; NumPy's transforms are loaded by the first call (docs/decisions/0020-fourier-transforms.md)."""
 
 from __future__ import annotations
 

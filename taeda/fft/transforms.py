@@ -36,6 +36,9 @@ if hasattr(os, "register_at_fork"):  # a child has no threads
 def _in_pieces(work: Callable[..., Any], arrays: Sequence[np.ndarray], axis: int) -> None:
     """`work(*pieces)` on pieces of the arrays, cut along the longest dimension but `axis`."""
     global _pool, _workers
+    if arrays[-1].size < 2 * _GRAIN:
+        work(*arrays)
+        return
     threads = _core.get_num_threads()
     a = max(arrays, key=lambda x: x.size)
     others = [d for d in range(a.ndim) if d != axis % a.ndim]
@@ -47,8 +50,8 @@ def _in_pieces(work: Callable[..., Any], arrays: Sequence[np.ndarray], axis: int
     if _pool is None or _workers != threads:
         _pool, _workers = ThreadPoolExecutor(threads, "taeda-fft"), threads
     edges = [a.shape[cut] * k // count for k in range(count + 1)]
-    head = (slice(None),) * cut
-    pieces = [tuple(x[(*head, slice(p, q))] for x in arrays) for p, q in pairwise(edges)]
+    ranges = [(slice(None),) * cut + (slice(p, q),) for p, q in pairwise(edges)]
+    pieces = [tuple(x[at] for x in arrays) for at in ranges]
     list(_pool.map(lambda piece: work(*piece), pieces))
 
 
@@ -56,7 +59,7 @@ class _Scaled:
     """Transforms of one precision, and the factor that is missing at the end."""
 
     def __init__(self, single: bool, sizes: Sequence[int], normalization: int):
-        self.norm = "ortho" if single else "backward"
+        self.norm: Any = "ortho" if single else "backward"
         n = math.prod(sizes)
         wanted = {0: 1.0, 1: 1.0 / math.sqrt(n), 2: 1.0 / n}[normalization] if n else 1.0
         self.forward_factor = wanted * math.sqrt(n) if single else wanted
@@ -68,10 +71,11 @@ class _Scaled:
         return _core.from_numpy(x)
 
 
-def _complex_axes(x: np.ndarray, out: np.ndarray, dims: Sequence[int], forward: bool, norm: str) -> None:
+def _complex_axes(x: np.ndarray, out: np.ndarray, dims: Sequence[int], forward: bool, norm: Any) -> None:
     """Transforms of x along `dims` into out; unscaled (or by 1 / sqrt(n)) in both directions."""
     # NumPy's inverse scales by 1 / n where the forward transform is not scaled, and the other way round.
-    fn, how = (np.fft.fft, norm) if forward else (np.fft.ifft, "forward" if norm == "backward" else norm)
+    how: Any = norm if forward or norm == "ortho" else "forward"
+    fn = np.fft.fft if forward else np.fft.ifft
     source = x
     for d in dims:
         _in_pieces(lambda a, b, d=d: fn(a, axis=d, norm=how, out=b), [source, out], d)
@@ -144,6 +148,6 @@ def c2r(input: Any, dim: Sequence[int], normalization: int, last_dim_size: int) 
             whole = np.empty_like(x)
             _complex_axes(x, whole, dim[:-1], False, scale.norm)
             x = whole
-        how = "forward" if scale.norm == "backward" else scale.norm
+        how: Any = "forward" if scale.norm == "backward" else scale.norm
         _in_pieces(lambda a, b: np.fft.irfft(a, last_dim_size, axis=last, norm=how, out=b), [x, out], last)
     return scale.finish(out)

@@ -12,7 +12,7 @@ decomposition just change places.
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_char, c_int32
+from ctypes import c_int32
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ _HERMITIAN = {"syevd": "heevd", "sytrf": "hetrf", "sytrs": "hetrs", "orgqr": "un
 _library: Any = None
 _routines: dict[str, int] = {}
 _threads = 0
+#: Rows from which on a matrix is worth several threads.
+_LARGE = 192
 
 
 def _load() -> Any:
@@ -45,62 +47,32 @@ def _load() -> Any:
 
 def _routine(name: str) -> int:
     """Address of a Fortran routine."""
-    global _threads
     found = _routines.get(name)
     if found is None:
         found = ctypes.cast(getattr(_load(), f"scipy_{name}_"), ctypes.c_void_p).value
         assert found is not None
         _routines[name] = found
-    if _threads != _core.get_num_threads():
-        _threads = _core.get_num_threads()
-        _library.scipy_openblas_set_num_threads(_threads)
     return found
 
 
-class Shared:
-    """An argument that every matrix of the batch uses: workspace."""
-
-    __slots__ = ("tensor",)
-
-    def __init__(self, tensor: Any):
-        self.tensor = tensor
+def _share_out(threads: int) -> None:
+    """Sets how many threads OpenBLAS uses."""
+    global _threads
+    if _threads != threads:
+        _load().scipy_openblas_set_num_threads(threads)
+        _threads = threads
 
 
 def run(name: str, dtype: Any, count: int, *args: Any, hermitian: bool = False) -> None:
-    """Calls a routine once a matrix of the batch: `args` are tensors (with `count` matrices or vectors each), `Shared`
-    ones, ints and one-letter strings."""
-    if not count:
-        return
-    letter = _LETTER[dtype.code]
-    if dtype.is_complex and (hermitian or name == "orgqr"):
-        name = _HERMITIAN[name]
-    pointers: list[int] = []
-    steps: list[int] = []
-    numbers = [a for a in args if isinstance(a, int)]
-    letters = [a for a in args if isinstance(a, str)]
-    if any(n > 0x7FFFFFFF for n in numbers):
-        raise RuntimeError(f"linalg: LAPACK takes matrices of up to {0x7FFFFFFF} rows or columns, got {max(numbers)}")
-    ints = (c_int32 * max(len(numbers), 1))(*numbers)
-    chars = (c_char * max(len(letters), 1))(*(c.encode() for c in letters))
-    at_int, at_char = ctypes.addressof(ints), ctypes.addressof(chars)
-    for a in args:
-        step = 0
-        if isinstance(a, int):
-            pointers.append(at_int)
-            at_int += 4
-        elif isinstance(a, str):
-            pointers.append(at_char)
-            at_char += 1
-        elif isinstance(a, Shared):
-            pointers.append(a.tensor.data_ptr())
-        else:
-            pointers.append(a.data_ptr())
-            step = a.numel() // count * a.element_size()
-        steps.append(step)
-    # Fortran's strings have hidden lengths behind the arguments.
-    pointers += [1] * len(letters)
-    steps += [0] * len(letters)
-    _core.call_each(_routine(letter + name), pointers, steps, count)
+    """Calls a routine once a matrix of the batch. `args`: tensors with `count` matrices or vectors each, `(tensor,)` for
+    one that every call uses (workspace), ints and one-letter strings."""
+    if count:
+        if dtype.is_complex and (hermitian or name == "orgqr"):
+            name = _HERMITIAN[name]
+        # Small matrices are done before other threads have woken up.
+        large = max((a for a in args if isinstance(a, int)), default=0) >= _LARGE
+        _share_out(_core.get_num_threads() if large else 1)
+        _core.call_each(_routine(_LETTER[dtype.code] + name), args, count)
 
 
 # -- helpers -----------------------------------------------------------------------------------------------------------
@@ -145,13 +117,14 @@ def _numbers(info: Any) -> Any:
     return (c_int32 * info.numel()).from_address(info.data_ptr()) if info.numel() else ()
 
 
-def _info(batch: Any) -> Any:
-    return F.zeros(tuple(batch), dtype=_core.int32)
+def _info(batch: Any, rows: int) -> Any:
+    """Where a routine says how it went; 0 where there is nothing to do."""
+    return F._empty(tuple(batch), _core.int32) if rows else F.zeros(tuple(batch), dtype=_core.int32)
 
 
 def complain(name: str, info: Any, text: Any) -> None:
     """Raises LinAlgError for the first matrix that failed; `text(code)` says why. No name: nothing is raised."""
-    if not name:
+    if not name or not any(_numbers(info)):
         return
     for k, code in enumerate(_numbers(info)):
         if code:
@@ -167,9 +140,9 @@ def _work(dtype: Any, name: str, *args: Any, hermitian: bool = False, extra: int
     for a in args:
         if isinstance(a, _core.dtype):
             probes.append(F._empty((2,), a))
-            given.append(Shared(probes[-1]))
+            given.append((probes[-1],))
         else:
-            given.append(Shared(a) if isinstance(a, Tensor) else a)
+            given.append((a,) if isinstance(a, Tensor) else a)
     run(name, dtype, 1, *given, hermitian=hermitian)
     # single precision rounds large sizes down
     return tuple(
@@ -187,7 +160,7 @@ def cholesky(A: Any, upper: bool, check: str) -> tuple[Any, Any]:
     """(L or U, info). The other triangle is zero."""
     _need("cholesky", A, square=(A,))
     n, batch = A.shape[-1], A.shape[:-2]
-    L, info = A.clone(), _info(batch)
+    L, info = A.clone(), _info(batch, n)
     # The lower triangle of a Hermitian matrix, read column-major, is the upper one of its conjugate: L becomes its own.
     if n:
         run("potrf", A.dtype, _count(batch), "L" if upper else "U", n, L, n, info)
@@ -207,37 +180,60 @@ def lu_factor(A: Any, check: str) -> tuple[Any, Any, Any]:
     _need("lu", A)
     *batch, m, n = A.shape
     k = min(m, n)
-    LU, info = _flipped(A), _info(batch)
-    pivots = F._empty((*batch, k), _core.int32)
+    LU, pivots, info = _flipped(A), F._empty((*batch, k), _core.int32), _info(batch, k)
     if k:
         run("getrf", A.dtype, _count(batch), m, n, LU, m, pivots, info)
-    if check == "linalg.inv":
-        complain(
-            check, info, lambda k: f"The diagonal element {k} is zero, the inversion could not be completed because the input matrix is singular."
-        )  # fmt: skip
-    elif "solve" in check:
-        complain(check, info, lambda _: "The solver failed because the input matrix is singular.")
-    else:
-        complain(
-            check,
-            info,
-            lambda k: (
-                f"U[{k},{k}] is zero, so that lu_solve would divide by zero. linalg.lu and linalg.lu_factor_ex give the factors "
-                "in this case too."
-            ),
-        )
+    complain(
+        check,
+        info,
+        lambda k: (
+            f"U[{k},{k}] is zero, so that lu_solve would divide by zero. linalg.lu and linalg.lu_factor_ex give the factors "
+            "in this case too."
+        ),
+    )
     return _flipped(LU), pivots, info
 
 
+def lu_plain(A: Any, check: str) -> tuple[Any, Any, Any]:
+    """lu_factor of the transposed square matrix, as it lies in memory: for `lu_solve` and determinants."""
+    _need("lu", A, square=(A,))
+    n, batch = A.shape[-1], A.shape[:-2]
+    LU, pivots, info = A.clone(), F._empty((*batch, n), _core.int32), _info(batch, n)
+    if n:
+        run("getrf", A.dtype, _count(batch), n, n, LU, n, pivots, info)
+    complain(check, info, lambda _: "The solver failed because the input matrix is singular.")
+    return LU, pivots, info
+
+
 def lu_solve(A: Any, B: Any, LU: Any, pivots: Any, trans: str) -> Any:
-    """The solution X of op(A) X = B from the factors of A; trans: N, T or C."""
+    """The solution X of op(A) X = B from `lu_plain(A)`; trans: N, T or C (transposed and conjugated)."""
     _need("lu_solve", LU, B, square=(LU,), rows=(LU, B), known=trans in ("N", "T", "C"))
     _need_pivots("lu_solve", pivots, LU, LU.shape[-1])
     *batch, n, k = B.shape
-    X, info = _flipped(B), _info(batch)
+    X, info = _flipped(F.conj(B) if trans == "C" else B), _info(batch, n * k)
     if n and k:
-        run("getrs", B.dtype, _count(batch), trans, n, k, _flipped(LU), n, pivots, X, n, info)
-    return _flipped(X)
+        run("getrs", B.dtype, _count(batch), "T" if trans == "N" else "N", n, k, LU, n, pivots, X, n, info)
+    X = _flipped(X)
+    return F.conj(X) if trans == "C" else X
+
+
+def inverse(A: Any, check: str) -> tuple[Any, Any]:
+    """(A^-1, info). The transposed matrix in memory becomes the transposed inverse."""
+    _need("inv", A, square=(A,))
+    n, batch, count = A.shape[-1], A.shape[:-2], _count(A.shape[:-2])
+    X, pivots, info = A.clone(), F._empty((*batch, n), _core.int32), _info(batch, n)
+    if n and count:
+        run("getrf", A.dtype, count, n, n, X, n, pivots, info)
+        complain(check, info, _singular)
+        (size,) = _work(A.dtype, "getri", n, X, n, pivots, A.dtype, -1, info)
+        run("getri", A.dtype, count, n, X, n, pivots, (F._empty((size,), A.dtype),), size, info)
+    return X, info
+
+
+def _singular(k: int) -> str:
+    return (
+        f"The diagonal element {k} is zero, the inversion could not be completed because the input matrix is singular."
+    )
 
 
 def solve_triangular(A: Any, B: Any, upper: bool, left: bool, unitriangular: bool) -> Any:
@@ -251,7 +247,7 @@ def solve_triangular(A: Any, B: Any, upper: bool, left: bool, unitriangular: boo
         # Column-major, both matrices are transposed: the factor changes its side and its triangle.
         run(
             "trsm", B.dtype, _count(batch), "R" if left else "L", "L" if upper else "U", "N",
-            "U" if unitriangular else "N", k, m, Shared(one), A, n, X, k,
+            "U" if unitriangular else "N", k, m, (one,), A, n, X, k,
         )  # fmt: skip
     return X
 
@@ -261,11 +257,11 @@ def qr(A: Any, mode: str) -> tuple[Any, Any]:
     _need("qr", A, known=mode in ("reduced", "complete", "r"))
     *batch, m, n = A.shape
     k, count = min(m, n), _count(batch)
-    factors, tau, info = _flipped(A), F.zeros((*batch, k), dtype=A.dtype), _info(batch)
+    factors, tau, info = _flipped(A), F.zeros((*batch, k), dtype=A.dtype), _info(batch, k)
     if k and count:
         (size,) = _work(A.dtype, "geqrf", m, n, factors, m, tau, A.dtype, -1, info)
         work = F._empty((size,), A.dtype)
-        run("geqrf", A.dtype, count, m, n, factors, m, tau, Shared(work), size, info)
+        run("geqrf", A.dtype, count, m, n, factors, m, tau, (work,), size, info)
     columns = m if mode == "complete" else k
     R = F.triu(_flipped(factors)[..., : (m if mode == "complete" else k), :])
     if mode == "r":
@@ -280,7 +276,7 @@ def qr(A: Any, mode: str) -> tuple[Any, Any]:
     if columns and count:
         (size,) = _work(A.dtype, "orgqr", m, columns, k, Q, m, tau, A.dtype, -1, info)
         work = F._empty((size,), A.dtype)
-        run("orgqr", A.dtype, count, m, columns, k, Q, m, tau, Shared(work), size, info)
+        run("orgqr", A.dtype, count, m, columns, k, Q, m, tau, (work,), size, info)
     return _flipped(Q), R
 
 
@@ -289,10 +285,10 @@ def geqrf(A: Any) -> tuple[Any, Any]:
     _need("geqrf", A)
     *batch, m, n = A.shape
     k, count = min(m, n), _count(batch)
-    factors, tau, info = _flipped(A), F.zeros((*batch, k), dtype=A.dtype), _info(batch)
+    factors, tau, info = _flipped(A), F.zeros((*batch, k), dtype=A.dtype), _info(batch, k)
     if k and count:
         (size,) = _work(A.dtype, "geqrf", m, n, factors, m, tau, A.dtype, -1, info)
-        run("geqrf", A.dtype, count, m, n, factors, m, tau, Shared(F._empty((size,), A.dtype)), size, info)
+        run("geqrf", A.dtype, count, m, n, factors, m, tau, (F._empty((size,), A.dtype),), size, info)
     return _flipped(factors), tau
 
 
@@ -301,10 +297,10 @@ def ldl_factor(A: Any, hermitian: bool, check: str) -> tuple[Any, Any, Any]:
     _need("ldl_factor", A, square=(A,))
     n, batch = A.shape[-1], A.shape[:-2]
     count = _count(batch)
-    LD, pivots, info = _flipped(A), F.zeros((*batch, n), dtype=_core.int32), _info(batch)
+    LD, pivots, info = _flipped(A), F.zeros((*batch, n), dtype=_core.int32), _info(batch, n)
     if n and count:
         (size,) = _work(A.dtype, "sytrf", "L", n, LD, n, pivots, A.dtype, -1, info, hermitian=hermitian)
-        work = Shared(F._empty((size,), A.dtype))
+        work = (F._empty((size,), A.dtype),)
         run("sytrf", A.dtype, count, "L", n, LD, n, pivots, work, size, info, hermitian=hermitian)
     complain(check, info, lambda k: f"D[{k},{k}] is zero: a system with this matrix cannot be solved.")
     return F.tril(_flipped(LD)), pivots, info
@@ -321,7 +317,7 @@ def ldl_solve(LD: Any, pivots: Any, B: Any, hermitian: bool) -> Any:
                 raise RuntimeError("ldl_solve: pivots are not those of a factorisation: a block of two rows ends early")
             k += 2 if row[k] < 0 else 1
     *batch, n, k = B.shape
-    X, info = _flipped(B), _info(batch)
+    X, info = _flipped(B), _info(batch, n * k)
     if n and k:
         run(
             "sytrs", B.dtype, _count(batch), "L", n, k, _flipped(LD), n, pivots, X, n, info, hermitian=hermitian
@@ -335,7 +331,7 @@ def eigh(A: Any, lower: bool, vectors: bool, check: str) -> tuple[Any, Any]:
     _need("eigh", A, square=(A,))
     n, batch, code = A.shape[-1], A.shape[:-2], A.dtype.code
     count, real = _count(batch), _REAL.get(code, A.dtype)
-    V, w, info = _flipped(A), F._empty((*batch, n), real), _info(batch)
+    V, w, info = _flipped(A), F._empty((*batch, n), real), _info(batch, n)
     if n and count:
         head = ("V" if vectors else "N", "L" if lower else "U", n)
         more = (real, -1) if A.dtype.is_complex else ()
@@ -343,7 +339,7 @@ def eigh(A: Any, lower: bool, vectors: bool, check: str) -> tuple[Any, Any]:
             A.dtype, "syevd", *head, V, n, w, A.dtype, -1, *more, _core.int32, -1, info, hermitian=True
         )  # fmt: skip
         kinds = (A.dtype, real, _core.int32) if A.dtype.is_complex else (A.dtype, _core.int32)
-        work = [x for size, kind in zip(sizes, kinds) for x in (Shared(F._empty((size,), kind)), size)]
+        work = [x for size, kind in zip(sizes, kinds) for x in ((F._empty((size,), kind),), size)]
         run("syevd", A.dtype, count, *head, V, n, w, *work, info, hermitian=True)
         complain(check, info, _no_convergence("eigenvalues"))
     return w, _flipped(V) if vectors else F._empty((0,), A.dtype)
@@ -368,18 +364,18 @@ def eig(A: Any, vectors: bool) -> tuple[Any, Any]:
     count, whole = _count(batch), _COMPLEX.get(code, A.dtype)
     if not bool(F.isfinite(A).all()):
         raise RuntimeError("linalg.eig: the input must be finite, but it contains infs or NaNs.")
-    factors, info, none = _flipped(A), _info(batch), F._empty((1,), A.dtype)
+    factors, info, none = _flipped(A), _info(batch, n), F._empty((1,), A.dtype)
     V = F._empty((*batch, n, n) if vectors else (0,), A.dtype)
     w = F._empty((*batch, n), A.dtype)
     imaginary = F._empty((*batch, n), A.dtype) if not A.dtype.is_complex else w
     if n and count:
         values = (w,) if A.dtype.is_complex else (w, imaginary)
-        right = (V, n) if vectors else (Shared(none), 1)
-        head = ("N", "V" if vectors else "N", n, factors, n, *values, Shared(none), 1, *right)
-        rwork = (Shared(F._empty((2 * n,), _REAL[code])),) if A.dtype.is_complex else ()
-        probe = tuple(x.tensor if isinstance(x, Shared) else x for x in (*head, A.dtype, -1, *rwork, info))
+        right = (V, n) if vectors else ((none,), 1)
+        head = ("N", "V" if vectors else "N", n, factors, n, *values, (none,), 1, *right)
+        rwork = ((F._empty((2 * n,), _REAL[code]),),) if A.dtype.is_complex else ()
+        probe = tuple(x[0] if isinstance(x, tuple) else x for x in (*head, A.dtype, -1, *rwork, info))
         (size,) = _work(A.dtype, "geev", *probe)
-        run("geev", A.dtype, count, *head, Shared(F._empty((size,), A.dtype)), size, *rwork, info)
+        run("geev", A.dtype, count, *head, (F._empty((size,), A.dtype),), size, *rwork, info)
         complain("linalg.eig", info, _no_convergence("eigenvalues"))
     if A.dtype.is_complex:
         return w, _flipped(V) if vectors else V
@@ -403,7 +399,7 @@ def svd(A: Any, full: bool, vectors: bool, check: str) -> tuple[Any, Any, Any]:
     k, count, code = min(m, n), _count(batch), A.dtype.code
     real = _REAL.get(code, A.dtype)
     # The column-major matrix is the transposed one: its left singular vectors are the rows of Vh.
-    M, S, info = A.clone(), F._empty((*batch, k), real), _info(batch)
+    M, S, info = A.clone(), F._empty((*batch, k), real), _info(batch, k)
     if not vectors:
         U = Vh = F._empty((0,), A.dtype)
     else:
@@ -417,14 +413,14 @@ def svd(A: Any, full: bool, vectors: bool, check: str) -> tuple[Any, Any, Any]:
     if k and count:
         rows = U.shape[-1] if vectors else 1
         job = ("A" if full else "S") if vectors else "N"
-        empty = Shared(F._empty((1,), A.dtype))
+        empty = (F._empty((1,), A.dtype),)
         out = (Vh, n, U, rows) if vectors else (empty, n, empty, 1)
-        iwork = Shared(F._empty((8 * k,), _core.int32))
-        rwork = (Shared(F._empty((_svd_real_work(m, n, vectors),), real)),) if A.dtype.is_complex else ()
+        iwork = (F._empty((8 * k,), _core.int32),)
+        rwork = ((F._empty((_svd_real_work(m, n, vectors),), real),),) if A.dtype.is_complex else ()
         head = (job, n, m, M, n, S, *out)
-        probe = tuple(x.tensor if isinstance(x, Shared) else x for x in (*head, A.dtype, -1, *rwork, iwork, info))
+        probe = tuple(x[0] if isinstance(x, tuple) else x for x in (*head, A.dtype, -1, *rwork, iwork, info))
         (size,) = _work(A.dtype, "gesdd", *probe)
-        run("gesdd", A.dtype, count, *head, Shared(F._empty((size,), A.dtype)), size, *rwork, iwork, info)
+        run("gesdd", A.dtype, count, *head, (F._empty((size,), A.dtype),), size, *rwork, iwork, info)
         complain(check, info, _no_convergence("singular values"))
     return U, S, Vh
 
@@ -443,14 +439,14 @@ def lstsq(A: Any, B: Any, driver: str, rcond: str) -> tuple[Any, Any, Any]:
     k, r, count, code = B.shape[-1], min(m, n), _count(batch), A.dtype.code
     real = _REAL.get(code, A.dtype)
     tall = max(m, n)
-    M, info = _flipped(A), _info(batch)
+    M, info = _flipped(A), _info(batch, r * k)
     X = F.zeros((*batch, k, tall), dtype=A.dtype)
     X[..., :m] = B.transpose(-1, -2)
     rank = F.zeros(tuple(batch), dtype=_core.int32)
     S = F.zeros((*batch, r), dtype=real)
     if r and k and count:
         known = float.fromhex(rcond) if rcond else tall / precision(A.dtype)
-        limit = Shared(F.full((1,), known, dtype=real))
+        limit = (F.full((1,), known, dtype=real),)
         complex_ = A.dtype.is_complex
         if driver == "gels":
             head: tuple = ("N", m, n, k, M, m, X, tall)
@@ -458,21 +454,21 @@ def lstsq(A: Any, B: Any, driver: str, rcond: str) -> tuple[Any, Any, Any]:
         elif driver == "gelsy":
             pivots = F.zeros((*batch, n), dtype=_core.int32)
             head = (m, n, k, M, m, X, tall, pivots, limit, rank)
-            tail = (Shared(F._empty((2 * n,), real)),) if complex_ else ()
+            tail = ((F._empty((2 * n,), real),),) if complex_ else ()
         else:
             head = (m, n, k, M, m, X, tall, S, limit, rank)
             tail = ()
             if driver == "gelss" and complex_:
-                tail = (Shared(F._empty((5 * r,), real)),)
-        probe = tuple(x.tensor if isinstance(x, Shared) else x for x in (*head, A.dtype, -1))
+                tail = ((F._empty((5 * r,), real),),)
+        probe = tuple(x[0] if isinstance(x, tuple) else x for x in (*head, A.dtype, -1))
         if driver == "gelsd":
             sizes = _work(A.dtype, driver, *probe, *((real,) if complex_ else ()), _core.int32, info)
             kinds = (A.dtype, *((real,) if complex_ else ()), _core.int32)
-            work, *more = (Shared(F._empty((size,), kind)) for size, kind in zip(sizes, kinds))
+            work, *more = ((F._empty((size,), kind),) for size, kind in zip(sizes, kinds))
             run(driver, A.dtype, count, *head, work, sizes[0], *more, info)
         else:
-            (size,) = _work(A.dtype, driver, *probe, *(x.tensor for x in tail), info)
-            run(driver, A.dtype, count, *head, Shared(F._empty((size,), A.dtype)), size, *tail, info)
+            (size,) = _work(A.dtype, driver, *probe, *(x[0] for x in tail), info)
+            run(driver, A.dtype, count, *head, (F._empty((size,), A.dtype),), size, *tail, info)
         complain("linalg.lstsq", info, _no_full_rank)
     return _flipped(X), rank.to(_core.int64), S
 
@@ -487,22 +483,19 @@ def _no_full_rank(code: int) -> str:
 # -- permutations ------------------------------------------------------------------------------------------------------
 def permutation(pivots: Any, m: int) -> tuple[Any, Any]:
     """(p, its inverse) for the row exchanges that LAPACK counts from 1: row i of L U is row p[i] of A."""
-    import numpy
-
     *batch, k = pivots.shape
-    if m < k or not pivots.dim():
-        raise RuntimeError(f"lu_unpack: {k} pivots are more than the {m} rows they exchange")
-    count = _count(batch)
-    p = numpy.broadcast_to(numpy.arange(m), (count, m)).copy()
-    given, every = pivots.detach().numpy().reshape(count, k), numpy.arange(count)
-    if k and ((given < 1) | (given > m)).any():
+    if not 0 <= k <= m or (pivots.numel() and not 1 <= pivots.min().item() <= pivots.max().item() <= m):
         raise RuntimeError(f"lu_unpack: LU_pivots must be between 1 and {m}, as lu_factor gives them.")
-    for i in range(k):
-        j = given[:, i] - 1
-        p[every, i], p[every, j] = p[every, j], p[every, i].copy()
-    q = numpy.empty_like(p)
-    q[every[:, None], p] = numpy.arange(m)
-    return tuple(_core.tensor(x.reshape(*batch, m)) for x in (p, q))
+    rows = [F._empty((*batch, m), _core.float64).copy_(F.arange(m)) for _ in range(2)]
+    if k:  # LAPACK exchanges rows of floats
+        for x, step in zip(rows, (1, -1)):
+            run("laswp", _core.float64, _count(batch), 1, x, m, 1, k, pivots, step)
+    return rows[0].to(_core.int64), rows[1].to(_core.int64)
+
+
+def permutation_sign(pivots: Any) -> Any:
+    """1 or -1 (int64) for an even or odd number of row exchanges."""
+    return F._linalg_sign(pivots)
 
 
 # -- functions of matrices ---------------------------------------------------------------------------------------------
@@ -512,7 +505,7 @@ def cofactor(A: Any) -> Any:
     *batch, n, _ = A.shape
     if not A.numel():
         return A.clone()
-    LU, pivots, info = lu_factor(A, "")
+    LU, pivots, info = lu_plain(A, "")
     if not any(_numbers(info)):
         eye = F.eye(n, dtype=A.dtype).expand(*batch, n, n).contiguous()
         det = F.prod(LU.diagonal(0, -2, -1), -1) * permutation_sign(pivots)
@@ -527,13 +520,8 @@ def cofactor(A: Any) -> Any:
 
 
 def _unit_det(Q: Any) -> Any:
-    LU, pivots, _ = lu_factor(Q, "")
+    LU, pivots, _ = lu_plain(Q, "")
     return F.prod(LU.diagonal(0, -2, -1), -1) * permutation_sign(pivots)
-
-
-def permutation_sign(pivots: Any) -> Any:
-    """1 or -1 (int64) for an even or odd number of row exchanges."""
-    return F._linalg_sign(pivots)
 
 
 def matrix_exp(A: Any) -> Any:

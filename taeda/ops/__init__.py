@@ -31,6 +31,7 @@ from . import (  # noqa: F401
     linalg_norms,
     linalg_solve,
     linalg_spectral,
+    lobpcg,
     loss,
     native,
     normalization,

@@ -314,22 +314,13 @@ def trace(input):
     oracle="lambda a, b, d=-1: numpy.cross(a, b, axis=d)",
 )
 def cross(input, other: Tensor, dim=None):
-    """Cross product along a dimension of size 3, by default the first one."""
+    """Cross product along a dimension of size 3 (default: the first such)."""
     if dim is None:
-        dim = next((d for d, n in enumerate(input.shape) if n == 3), None)
+        sizes = input.shape if input.dim() == other.dim() else ()
+        dim = next((d for d, n in enumerate(sizes) if n == 3), None)
         if dim is None:
-            raise RuntimeError(f"cross(): no dimension of {list(input.shape)} has size 3")
-    if input.dim() != other.dim():
-        raise RuntimeError(f"cross(): tensors must have as many dimensions, got {input.dim()} and {other.dim()}")
-    dim = wrap_dim(dim, input.dim())
-    if input.shape[dim] != 3 or other.shape[dim] != 3:
-        raise RuntimeError(
-            f"cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}"
-        )
-    input, other = F.broadcast_tensors(input, other)
-    a1, a2, a3 = F.unbind(input, dim)
-    b1, b2, b3 = F.unbind(other, dim)
-    return F.stack([a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1], dim)
+            raise RuntimeError(f"cross: no dimension of size 3 in input, whose shape is {list(input.shape)}")
+    return F.linalg_cross(input, other, dim=dim)
 
 
 @composite(

@@ -160,6 +160,30 @@ structured(
 )
 
 
+_host(
+    "_linalg_lu_plain",
+    "Tensor A, str check",
+    "lu_plain",
+    results=lambda A, check: ((A.shape, A.dtype), (A.shape[:-1], "i32"), (A.shape[:-2], "i32")),
+    core_dims=(2,),
+)
+
+
+def _inverse_gradient(g, out):
+    Xh = _h(out)
+    return -F.matmul(Xh, F.matmul(g, Xh))
+
+
+_host(
+    "_linalg_inverse",
+    "Tensor A, str check",
+    "inverse",
+    results=lambda A, check: ((A.shape, A.dtype), (A.shape[:-2], "i32")),
+    core_dims=(2,),
+    grad=_inverse_gradient,
+)
+
+
 def _lu_solve_gradient(g, A, LU, pivots, trans, out, wanted):
     if trans == "T":
         gB = F.conj(F._linalg_lu_solve(A, F.conj(g), LU, pivots, "N"))
@@ -185,7 +209,7 @@ _host(
 @composite(function=False)
 def _linalg_sign(pivots):
     """1 or -1 for an even or odd number of row exchanges (counted from 1)."""
-    odd = F.sum(pivots != F.arange(1, pivots.shape[-1] + 1, dtype=pivots.dtype), -1) % 2
+    odd = F.sum(pivots != F.arange(1, pivots.shape[-1] + 1), -1) % 2
     return 1 - 2 * odd
 
 
@@ -193,7 +217,7 @@ def _linalg_sign(pivots):
 def _cofactor_gradient(g, A, out):
     n = A.shape[-1]
     eye = F.expand(F.eye(n, dtype=A.dtype), A.shape)
-    LU, pivots, _ = F._linalg_lu(A.detach(), "")
+    LU, pivots, _ = F._linalg_lu_plain(A.detach(), "")
     inverse = F._linalg_lu_solve(A, eye, LU, pivots, "N")
     W = _h(F.matmul(inverse, g))
     trace = F.sum(F.diagonal(W, 0, -2, -1), -1)
@@ -217,7 +241,7 @@ _host(
     grad=lambda g, A: g[..., None, None] * F._linalg_cofactor(A),
 )
 def _det(A):
-    LU, pivots, _ = F._linalg_lu(A, "")
+    LU, pivots, _ = F._linalg_lu_plain(A, "")
     return F.prod(F.diagonal(LU, 0, -2, -1), -1) * F._linalg_sign(pivots)
 
 
@@ -236,7 +260,7 @@ def _slogdet_gradient(g, g1, A, out, out2, out3):
 
 @composite("_linalg_slogdet", function=False, params="Tensor A", grad=_slogdet_gradient)
 def _slogdet(A):
-    LU, pivots, _ = F._linalg_lu(A, "")
+    LU, pivots, _ = F._linalg_lu_plain(A, "")
     d = F.diagonal(LU, 0, -2, -1)
     return F.prod(F.sgn(d), -1) * F._linalg_sign(pivots), F.sum(F.log(F.abs(d)), -1), LU, pivots
 
@@ -325,7 +349,8 @@ def _eigh_gradient(g, g1, vectors, out, out1):
     if not vectors:
         raise RuntimeError("linalg.eigvalsh: the gradient needs the eigenvectors")
     if g1 is not None:
-        inner = _without_diagonal(F.matmul(_h(V), g1)) / _gaps(out)
+        M = F.matmul(_h(V), g1)
+        inner = _without_diagonal(0.5 * (M - _h(M))) / _gaps(out)
     if g is not None:
         if inner is None:
             return F.matmul(V * F.unsqueeze(g, -2), _h(V))

@@ -10,6 +10,17 @@ from .table import composite
 _INF = float("inf")
 
 
+@composite(
+    "_norm_zero",
+    function=False,
+    params="Tensor input, int[]? dim=None, bool keepdim=False",
+    grad=lambda g: None,
+)
+def _norm_zero(input, dim, keepdim):
+    """How many elements are not zero, in the input's dtype; flat everywhere."""
+    return F.cast(F._count_nonzero(input, dim, keepdim), input.dtype)
+
+
 # -- norms -------------------------------------------------------------------------------------------------------------
 def _prepare(name, x, dtype, arg="input"):
     check_tensor(name, x, arg)
@@ -47,7 +58,9 @@ def linalg_vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
 
 
 def _matrix_dims(name, A, dim):
-    if not isinstance(dim, (tuple, list)) or len(dim) != 2:
+    if not isinstance(dim, (tuple, list)):
+        raise TypeError(f"{name}(): argument 'dim' must be tuple of ints, not {type(dim).__name__}")
+    if len(dim) != 2:
         raise RuntimeError(f"{name}: dim must be a 2-tuple. Got {dim}")
     first, second = (wrap_dim(d, A.dim()) for d in dim)
     if first == second:
@@ -86,13 +99,13 @@ def linalg_matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None)
 @composite(function=False, out=True)
 def linalg_norm(A, ord=None, dim=None, keepdim=False, *, dtype=None):
     """A vector norm over one dimension, a matrix norm over two; ord None: the 2-norm of all elements, or over `dim`."""
-    if ord is None:
-        return F.linalg_vector_norm(A, 2, dim, keepdim, dtype=dtype)
     if dim is not None:
         dim = (dim,) if isinstance(dim, int) else tuple(dim)
         if len(dim) not in (1, 2):
             raise RuntimeError(f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dim)}")
-    elif A.dim() not in (1, 2):
+    if ord is None:
+        return F.linalg_vector_norm(A, 2, dim, keepdim, dtype=dtype)
+    if dim is None and A.dim() not in (1, 2):
         raise RuntimeError(
             f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {A.dim()}D."
         )
@@ -114,6 +127,8 @@ def linalg_matmul(input, other):
 def linalg_vecdot(x, y, *, dim=-1):
     """The sum of conj(x) * y over a dimension; the others broadcast."""
     check_tensor("linalg.vecdot", x, "x")
+    if not (x.is_floating_point() or x.is_complex()):
+        raise RuntimeError(f"linalg.vecdot: Expected a floating point or complex tensor as input. Got {dtype_name(x)}")
     check_same_dtype("linalg.vecdot", x, y, "x", "y")
     return F.sum(F.conj(x) * y, dim)
 
@@ -183,8 +198,8 @@ def linalg_matrix_power(A, n):
         if n:
             A = F.matmul(A, A)
     if result is None:
-        return F.expand(F.eye(A.shape[-1], dtype=A.dtype), A.shape).clone()
-    return result
+        return A.clone().copy_(F.eye(A.shape[-1], dtype=A.dtype))
+    return result.clone() if result is A else result
 
 
 @composite(method=True, out=True)

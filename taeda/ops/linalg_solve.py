@@ -42,7 +42,7 @@ def _solve(name, A, B, left, check):
     trans = "N"
     if not left:
         B, trans = F.transpose(B, -2, -1), "T"
-    LU, pivots, info = F._linalg_lu(A.detach(), check)
+    LU, pivots, info = F._linalg_lu_plain(A.detach(), check)
     if A.shape[:-2] != B.shape[:-2]:
         A, B = broadcast_batches(name, A, B)
         LU = F.expand(LU, A.shape)
@@ -67,17 +67,11 @@ def linalg_solve_ex(A, B, *, left=True, check_errors=False):
     return F.result_tuple("linalg_solve_ex", _solve(name, A, B, left, name if check_errors else ""))
 
 
-def _inverse(A, check):
-    eye = F.expand(F.eye(A.shape[-1], dtype=A.dtype), A.shape)
-    LU, pivots, info = F._linalg_lu(A.detach(), check)
-    return F._linalg_lu_solve(A, eye, LU, pivots, "N"), info
-
-
 @composite(function=False, out=True)
 def linalg_inv(A):
     """The inverse of square matrices [..., n, n]. LinAlgError where one is singular."""
     check_square("linalg.inv", A)
-    return _inverse(A, "linalg.inv")[0]
+    return F._linalg_inverse(A, "linalg.inv")[0]
 
 
 @composite(method=True, out=True)
@@ -90,7 +84,7 @@ def inverse(input):
 def linalg_inv_ex(A, *, check_errors=False):
     """(inverse, info): inv that does not raise."""
     check_square("linalg.inv_ex", A)
-    return F.result_tuple("linalg_inv_ex", _inverse(A, "linalg.inv" if check_errors else ""))
+    return F.result_tuple("linalg_inv_ex", F._linalg_inverse(A, "linalg.inv" if check_errors else ""))
 
 
 @composite(function=False, out=True)

@@ -364,6 +364,8 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     """p-norm over dimensions (default: all)."""
     if dtype is not None:
         input = F.cast(input, dtype)
+    if p == "nuc":
+        return F.nuclear_norm(input, dim, keepdim, out)
     if input.is_complex():
         input = F.abs(input)
     if not input.is_floating_point():
@@ -371,7 +373,7 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     if p is None or p == "fro":
         p = 2
     elif isinstance(p, str):
-        raise RuntimeError(f"norm(): p must be a number, 'fro', inf or -inf, got {p!r}")
+        raise RuntimeError(f"norm(): p must be a number, 'fro', 'nuc', inf or -inf, got {p!r}")
     x = F.cast(input, _wide(input.dtype))
     if p == 2:
         result = F._norm_root(F._sum_squares(x, dim, keepdim))
@@ -382,7 +384,7 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     elif p == float("-inf"):
         result = F.amin(F.abs(x), dim, keepdim)
     elif p == 0:
-        result = F.cast(F._count_nonzero(x, dim, keepdim), x.dtype)
+        result = F._norm_zero(x, dim, keepdim)
     else:
         result = F._pow(F.sum(F._pow(F.abs(x), p), dim, keepdim), 1 / p)
     return F.write_out("norm", F.cast(result, input.dtype), out)

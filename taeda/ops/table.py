@@ -135,6 +135,8 @@ class OpDef:
     def map_outputs(self, in_dtypes: tuple[str, ...], out_dtypes: tuple[str, ...]) -> tuple[tuple[str, E.Expr], ...]:
         """The formula of every output over `load(slot)` of the operands, for concrete storage dtypes. A complex operand
         takes two slots, a complex output two formulas: of the real and the imaginary part."""
+        if any(d in PART for d in out_dtypes):  # it makes the complex dtypes known to expressions
+            from . import complex_number  # noqa: F401
         loads = _loads(in_dtypes)
         compute = self._common(in_dtypes, out_dtypes)
         loads = [E.cast(x, compute) if t == "p" else x for x, t in zip(loads, self.in_types)]

@@ -139,7 +139,7 @@ CALLS = {
     "linalg_solve_triangular": (lambda A, b: L.solve_triangular(A, b, upper=True), regular((3, 3), (2, 3, 1))),
     "triangular_solve": (lambda A, b: taeda.triangular_solve(b, A, True, True)[0], regular((3, 3), (3, 2))),
     "_linalg_lu_solve": [
-        (lambda A, b, t=t: bound("_linalg_lu_solve")(A, b, *bound("_linalg_lu")(A.detach(), "")[:2], t), regular((3, 3), (3, 2)))
+        (lambda A, b, t=t: bound("_linalg_lu_solve")(A, b, *bound("_linalg_lu_plain")(A.detach(), "")[:2], t), regular((3, 3), (3, 2)))
         for t in "NTC"
     ],
     "linalg_solve": [
@@ -148,6 +148,7 @@ CALLS = {
         (on("linalg_solve"), regular((3, 3), (3,))),
     ],
     "linalg_solve_ex": (of(L.solve_ex, 0), regular((3, 3), (3, 2))),
+    "_linalg_inverse": (of(on("_linalg_inverse", ""), 0), batch),
     "linalg_inv": (on("linalg_inv"), batch),
     "inverse": (on("inverse"), square),
     "linalg_inv_ex": (of(L.inv_ex, 0), square),
@@ -187,6 +188,8 @@ CALLS = {
     "matrix_exp": (on("matrix_exp"), floats((2, 2), low=-3.0, high=3.0)),
     "svd_lowrank": (lambda A: _seeded(lambda: taeda.svd_lowrank(A, 2)[1]), tall),
     "pca_lowrank": (lambda A: _seeded(lambda: taeda.pca_lowrank(A, 2)[1]), tall),
+    "lobpcg": (symmetric(lambda A: _lobpcg(A)), regular((4, 4))),
+    "_lobpcg_pairs": (symmetric(lambda A: _lobpcg(A, largest=False)), regular((4, 4))),
     # norms and products
     "linalg_vector_norm": [(on("linalg_vector_norm", p, 1), floats((2, 3))) for p in (2, 1, 3.5, float("inf"), -2)],
     "linalg_matrix_norm": [(on("linalg_matrix_norm", p), tall) for p in ("fro", "nuc", 2, -2, 1, -float("inf"))],
@@ -228,6 +231,12 @@ def _outer(U, S, Vh):
     return S, U.unsqueeze(-2) * Vh.mT.unsqueeze(-3)
 
 
+def _lobpcg(A, **kwargs):
+    start = taeda.ones(4, 1, dtype=A.dtype) + taeda.eye(4, 1, dtype=A.dtype)
+    w, V = taeda.lobpcg(A, 1, X=start, tol=1e-13, **kwargs)
+    return w, V.unsqueeze(-2) * V.unsqueeze(-3)
+
+
 def _seeded(fn):
     taeda.manual_seed(0)
     return fn()
@@ -236,5 +245,5 @@ def _seeded(fn):
 #: Results that no gradient reaches.
 WITHOUT = {
     "geqrf", "linalg_ldl_factor", "linalg_ldl_factor_ex", "linalg_matrix_rank", "_linalg_sign", "eig", "symeig", "lstsq",
-    "solve", "matrix_rank", "fft_fftfreq", "fft_rfftfreq",
+    "solve", "matrix_rank", "fft_fftfreq", "fft_rfftfreq", "_norm_zero",
 }  # fmt: skip
