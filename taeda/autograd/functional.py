@@ -170,7 +170,8 @@ def _rows_at_once(y: Tensor, xs: tuple, create_graph: bool) -> tuple:
 
 def _columns_at_once(func: Callable, xs: tuple, name: str) -> tuple[bool, tuple]:
     """(func gives a tuple, per output and input the Jacobian): forward mode with a batch of tangents."""
-    from ..func import vmap
+    import taeda  # its transforms build on this package
+
     from . import forward_ad
 
     many, shapes, columns = False, [], []
@@ -186,7 +187,7 @@ def _columns_at_once(func: Callable, xs: tuple, name: str) -> tuple[bool, tuple]
             return tuple(F.zeros_like(y) if t is None else t for y, t in pairs)
 
         count = x.numel()
-        columns.append(vmap(along, out_dims=-1)(F.eye(count, dtype=x.dtype).reshape((count, *x.shape))))
+        columns.append(taeda.func.vmap(along, out_dims=-1)(F.eye(count, dtype=x.dtype).reshape((count, *x.shape))))
     blocks = tuple(
         tuple(column[k].reshape((*shape, *x.shape)) for column, x in zip(columns, xs)) for k, shape in enumerate(shapes)
     )

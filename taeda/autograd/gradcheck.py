@@ -514,7 +514,7 @@ class _Check:
                 self._same_batch(g, singles, k, i, "gradients", "vmap of backward mode")
 
     def _check_batched_forward(self) -> None:
-        from ..func import vmap
+        import taeda  # its transforms build on this package
 
         for i, x in enumerate(self.inputs):
             if not _width(x):
@@ -523,7 +523,7 @@ class _Check:
             vectors = [vector, vector * -0.5]
             loop = [self._jvp(self._tangents(i, v)) for v in vectors]
             try:
-                batch = vmap(lambda v, i=i: tuple(self._jvp(self._tangents(i, v))))(F.stack(vectors, 0))
+                batch = taeda.func.vmap(lambda v, i=i: tuple(self._jvp(self._tangents(i, v))))(F.stack(vectors, 0))
             except RuntimeError as e:
                 raise GradcheckError(f"While computing batched gradients of forward mode, got: {e}") from e
             for k, (g, singles) in enumerate(zip(batch, zip(*loop))):

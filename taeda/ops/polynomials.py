@@ -10,6 +10,10 @@ from .namespace import F
 from .scalar import acos, acosh, cos, cosh, isnan, sin, sinh, trunc
 from .table import composite, floating, pointwise
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def _sign(n: Expr) -> Expr:
     """(-1)^n."""
@@ -113,7 +117,7 @@ _MOST = 4096
 def _recurrence(name, doc, first, step):
     """An operator whose value at degree k + 1 is `step(x, k, at k, at k - 1)`."""
 
-    def polynomial(input, n):
+    def polynomial(input: Any, n: Any):
         if not isinstance(input, F.Tensor) and not isinstance(n, F.Tensor):
             raise TypeError(f"{name}(): at least one of input and n must be Tensor, got {type(input).__name__}")
         dtype = F.result_type(input, n)

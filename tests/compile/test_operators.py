@@ -129,5 +129,9 @@ def test_samples(op):
         args, kwargs = [convert(a, "f32") for a in args], {k: convert(v, "f32") for k, v in kwargs.items()}
         if any(isinstance(v, td.Tensor) for v in kwargs.values()):
             continue
-        if check(op, args, kwargs) and op.name not in DATA_DEPENDENT | WITHOUT_GRADIENT and differentiable(op, args, kwargs):
+        if (
+            check(op, args, kwargs)
+            and op.name not in DATA_DEPENDENT | WITHOUT_GRADIENT
+            and differentiable(op, args, kwargs)
+        ):
             check_gradients(op, args, kwargs)
