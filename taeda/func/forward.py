@@ -14,7 +14,17 @@ from .. import _core
 from .._bind import write_back
 from ..ops.namespace import F
 from . import levels
-from .duals import below, differentiable, in_layout, make_dual, same_layout, take_apart, tangent_for_writing, tangent_of
+from .duals import (
+    below,
+    differentiable,
+    highest,
+    in_layout,
+    make_dual,
+    same_layout,
+    take_apart,
+    tangent_for_writing,
+    tangent_of,
+)
 from .levels import Level, value_of
 from .tangents import Tangents, invoke, push
 
@@ -120,6 +130,11 @@ def _applied(cls: Any, args: tuple, run: Callable, make_context: Callable) -> tu
     return result, ctx
 
 
+def _differentiated(t: Tensor) -> bool:
+    return (F.is_grad_enabled() and t.requires_grad) or highest([t]) >= 0
+
+
+F.differentiated = _differentiated
 levels.forward_rule = forward
 _core.set_hook("forward", forward)
 

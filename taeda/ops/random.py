@@ -382,7 +382,7 @@ def dropout(input, p=0.5, training=True, inplace=False):
     if p == 1:
         result = F.mul(input, 0)
     elif F.transforming():
-        result = input * (F.ge(F.rand(input.shape), p) * (1 / (1 - p)))
+        result = F.where(F.ge(F.rand(input.shape), p), input * (1 / (1 - p)), 0)
     else:
         seed, offset = _counters(input.shape)
         result = F._dropout(input, seed, offset, p, 1 / (1 - p))

@@ -9,9 +9,9 @@ import taeda
 from taeda._bind import bound
 from taeda.autograd import forward_ad, grad
 
-from ..ops.samples import Maker, convert, pointwise_sample, samples_of, tensor
-from ..ops.test_generated import CURVES, MAPS, SAMPLED, _differentiable
-from ..ops.test_gradients_rest import CALLS
+from ops.samples import Maker, convert, pointwise_sample, samples_of, tensor
+from ops.test_generated import CURVES, MAPS, SAMPLED, _differentiable
+from ops.test_gradients_rest import CALLS
 
 
 def _floats(value):
