@@ -268,10 +268,9 @@ def batched_tangents(m, d):
 def dual_numbers(m, d):
     fw = m.autograd.forward_ad
     x, t = d(2, 3), d(2, 3)
-    found = []
     with fw.dual_level():
         a = fw.make_dual(x, t)
-        for y in (
+        results = (
             a.exp(),
             a @ a.t(),
             a.softmax(-1),
@@ -307,10 +306,8 @@ def dual_numbers(m, d):
             m.nn.functional.interpolate(a[None], scale_factor=2, mode="linear"),
             m.nn.functional.pad(a, (1, 1)),
             m.nn.functional.scaled_dot_product_attention(a[None], a[None], a[None]),
-        ):
-            found.append(tuple(fw.unpack_dual(y)))
-        found.append(float(a.sum()) > 100)
-    return found
+        )
+        return [tuple(fw.unpack_dual(y)) for y in results], float(a.sum()) > 100
 
 
 @program
@@ -349,7 +346,7 @@ def dual_complex(m, d):
             m.real,
             m.conj,
             lambda a: a * a.conj(),
-            lambda a: (a @ a),
+            lambda a: a @ a,
             lambda a: a.sum().abs() ** 2,
             lambda a: m.view_as_real(a) ** 2,
             lambda a: a / (a + 2),
