@@ -475,6 +475,25 @@ def functionalized(m, d):
     return m.func.functionalize(f)(d(3))
 
 
+@program
+def second_derivatives_of_fused_kernels(m, d):
+    F = m.nn.functional
+    x, w, q, k = d(2, 4), d(4), d(1, 3, 2), m.tensor([0, 3])
+    functions = (
+        lambda a: (a.softmax(-1) ** 2).sum(),
+        lambda a: (a.log_softmax(-1) ** 2).sum(),
+        lambda a: (F.layer_norm(a, (4,), w, w + 1) ** 3).sum(),
+        lambda a: (F.rms_norm(a, (4,), w) ** 3).sum(),
+        lambda a: F.cross_entropy(a * a.sum(), k) ** 2,
+        lambda a: (a.logsumexp(-1) ** 2).sum(),
+        lambda a: a.norm() ** 3,
+        lambda a: a.std(0).sum() ** 2,
+    )
+    found = [t(f)(x) for f in functions for t in (m.func.hessian, lambda f: m.func.jacrev(m.func.jacrev(f)))]
+    attend = lambda a: (F.scaled_dot_product_attention(a, a, a) ** 2).sum()  # noqa: E731
+    return found, m.func.hessian(attend)(q), [m.autograd.functional.hessian(f, x) for f in functions]
+
+
 # -- functional derivatives --------------------------------------------------------------------------------------------
 @program
 def functional_derivatives(m, d):
