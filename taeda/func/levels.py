@@ -15,6 +15,10 @@ from .. import _core
 from ..ops.table import OpDef, lookup
 from .errors import finished
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 Tensor = _core.Tensor
 
 
@@ -43,7 +47,7 @@ class Level:
     def __init__(self) -> None:
         self.number = -1
 
-    def __enter__(self) -> Level:
+    def __enter__(self) -> Self:
         self.number = len(stack())
         stack().append(self)
         return self
