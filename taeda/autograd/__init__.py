@@ -7,7 +7,14 @@ from types import ModuleType
 
 from .._core import is_grad_enabled, is_inference_mode_enabled
 from .function import Function, FunctionCtx
-from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from .grad_mode import (
+    enable_grad,
+    inference_mode,
+    is_multithreading_enabled,
+    no_grad,
+    set_grad_enabled,
+    set_multithreading_enabled,
+)
 from .run import Tensor as Variable  # PyTorch's old name
 from .run import backward, grad, install
 
@@ -63,7 +70,9 @@ __all__ = [
     "inference_mode",
     "is_grad_enabled",
     "is_inference_mode_enabled",
+    "is_multithreading_enabled",
     "no_grad",
     "set_detect_anomaly",
     "set_grad_enabled",
+    "set_multithreading_enabled",
 ]

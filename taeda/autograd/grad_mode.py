@@ -130,3 +130,35 @@ class inference_mode:
 
     def __call__(self, function: Callable) -> Callable:
         return _decorate(functools.partial(inference_mode, self.mode), function)
+
+
+_multithreading = True
+
+
+def is_multithreading_enabled() -> bool:
+    """Whether a backward pass may use several threads (a setting: nodes run on the calling thread, their operators on
+    the pool)."""
+    return _multithreading
+
+
+class set_multithreading_enabled:
+    """Sets at once whether a backward pass may use several threads; as a context manager it restores the setting."""
+
+    __slots__ = ("before", "mode")
+
+    def __init__(self, mode: bool):
+        global _multithreading
+        self.mode, self.before = bool(mode), _multithreading
+        _multithreading = self.mode
+
+    def __enter__(self) -> None:
+        global _multithreading
+        _multithreading = self.mode
+
+    def __exit__(self, *error: object) -> None:
+        global _multithreading
+        _multithreading = self.before
+
+    def __call__(self, function: Callable) -> Callable:
+        self.__exit__()
+        return _decorate(functools.partial(set_multithreading_enabled, self.mode), function)

@@ -3,6 +3,7 @@ parameters. As `torch.func`."""
 
 from . import custom, forward, tape  # noqa: F401  (taeda.autograd looks for them here)
 from .modules import functional_call, functionalize, replace_all_batch_norm_modules_, stack_module_state
+from .rearrange import rearrange
 from .transforms import grad, grad_and_value, hessian, jacfwd, jacrev, jvp, linearize, vjp
 from .vmap import debug_unwrap, vmap
 
@@ -17,6 +18,7 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "rearrange",
     "replace_all_batch_norm_modules_",
     "stack_module_state",
     "vjp",

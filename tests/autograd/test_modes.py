@@ -129,3 +129,20 @@ def test_backward_under_no_grad():
     with taeda.no_grad():
         y.backward()
     assert w.grad.tolist() == [2, 4]
+
+
+def test_multithreading_setting():
+    ag = taeda.autograd
+    assert ag.is_multithreading_enabled()
+    with ag.set_multithreading_enabled(False):
+        assert not ag.is_multithreading_enabled()
+    assert ag.is_multithreading_enabled()
+
+    @ag.set_multithreading_enabled(False)
+    def inside():
+        return ag.is_multithreading_enabled()
+
+    assert not inside() and ag.is_multithreading_enabled()
+    ag.set_multithreading_enabled(False)
+    assert not ag.is_multithreading_enabled()
+    ag.set_multithreading_enabled(True)
