@@ -30,7 +30,7 @@ def test_patterns(pattern, sizes):
 @pytest.mark.parametrize(("pattern", "sizes"), WRONG)
 def test_wrong_patterns(pattern, sizes):
     for lib in (torch, taeda):
-        with pytest.raises(ValueError):  # noqa: PT011  (the words differ)
+        with pytest.raises(ValueError):
             lib.func.rearrange(lib.arange(24.0).reshape(2, 3, 4), pattern, **sizes)
 
 
