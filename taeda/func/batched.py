@@ -109,7 +109,7 @@ def _common_dtype(entry: OpDef, args: list) -> Any:
                 if _all_scalar(found, x)
                 else F.ones((1,), dtype=F.result_type(found, x))
             )
-    return found.dtype if _is_tensor(found) else None
+    return found.dtype if isinstance(found, Tensor) else None
 
 
 def _all_scalar(*values: Any) -> bool:
@@ -325,6 +325,11 @@ def joins(level: VmapLevel, op: Any, entry: OpDef, args: list) -> Any:
     return op([level.batch(t) for t in tensors], wrap_dim(dim, tensors[0].dim()) + 1)
 
 
+def hosts(level: VmapLevel, op: Any, entry: OpDef, args: list) -> Any:
+    """Functions of other libraries: the batch is one more of their leading dimensions."""
+    return op(*(level.batch(x) if _is_tensor(x) else x for x in args))
+
+
 def nonzero(level: VmapLevel, op: Any, entry: OpDef, args: list) -> Any:
     raise data_dependent("nonzero")
 
@@ -373,5 +378,6 @@ RULES: dict[str, Rule] = {
     "contract": contractions,
     "cat": joins,
     "nonzero": nonzero,
+    "host": hosts,
     "composite": composites,
 }
