@@ -95,7 +95,11 @@ def scatters(level: VmapLevel, op: Any, entry: OpDef, args: list) -> Any:
         return op(level.batch(x), dim + 1, level.batch(index), level.batch(src))
     if level.inner(index) is None:
         return op(level.batch(x), dim + 1, index, level.batch(src))
-    return one_by_one(level, op, entry, args)
+    # rows of its own for every element of the batch: pairs (element, row) index both
+    put = F._index_put_add if entry.traits.get("mode") == "add" else F._index_put
+    x, src = (F.transpose(level.batch(t), 1, dim + 1) for t in (x, src))
+    result = F.transpose(put(x, [_batch_places(level, 1), level.batch(index)], src), 1, dim + 1)
+    return level.batch(args[0]).copy_(result) if op.inplace_arg >= 0 else result
 
 
 RULES["gather"] = gathers

@@ -115,6 +115,40 @@ def vmap_indexing(m, d):
 
 
 @program
+def vmap_rows_of_their_own(m, d):
+    table, ids, x, src, i = (
+        d(4, 3),
+        m.tensor([[0, 1, 1], [3, 3, 3]]),
+        d(2, 3, 4),
+        d(2, 3, 2),
+        m.tensor([[0, 3], [2, 1]]),
+    )
+    loss = lambda w, k: (m.nn.functional.embedding(k, w) ** 2).sum()  # noqa: E731
+    return (
+        m.vmap(m.func.grad(loss), in_dims=(None, 0))(table, ids),
+        m.vmap(lambda a, k, s: a.index_add(1, k, s, alpha=2))(x, i, src),
+        m.vmap(lambda a, k, s: a.index_copy(1, k, s))(x, i, src),
+        m.vmap(lambda a, k, s: a.clone().index_add_(-1, k, s))(x, i, src),
+    )
+
+
+@program
+def vmap_linear_algebra(m, d):
+    x = d(3, 4, 2, 2) + 3 * m.eye(2, dtype=m.float64)
+    functions = (
+        m.linalg.inv,
+        m.linalg.slogdet,
+        m.linalg.svdvals,
+        lambda a: m.linalg.solve(a, a.sum(-1)),
+        lambda a: m.linalg.solve(m.eye(2, dtype=m.float64) * 3, a),
+        lambda a: m.linalg.eigh(a + a.mT)[0],
+        lambda a: m.fft.fft2(a),
+        lambda a: m.fft.irfft(a, 5),
+    )
+    return [tuple(y) if isinstance(y, tuple) else y for y in (m.vmap(f)(x) for f in functions)]
+
+
+@program
 def vmap_writes(m, d):
     def f(a, b):
         a = a.clone()
