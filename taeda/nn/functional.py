@@ -36,7 +36,7 @@ def _fill(names: dict) -> None:
         names[name] = _with_inplace(op.name) if op.kind == "map" and op.inplace else getattr(_F, op.name)
         if op.inplace:
             names[name + "_"] = getattr(_F, op.name + "_")
-    for name in ("sigmoid", "tanh"):
+    for name in ("sigmoid", "tanh", "rrelu_"):
         names[name] = getattr(_F, name)
 
 
