@@ -379,7 +379,7 @@ def functional_stub() -> str:
             what="Functions of neural networks.", imports="from .._core import Number, Tensor, _dtype, _Ends, _Pair"
         )
     ]
-    entries = {name: op for op in TABLE.values() for name in (op.name, *(op.aliases or ()))}
+    entries = TABLE | dict(functional._entries())
     for name in sorted(n for n, v in vars(functional).items() if n[0] != "_" and callable(v)):
         op = entries.get(name.rstrip("_"))
         if op is None:

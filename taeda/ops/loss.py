@@ -176,8 +176,9 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
 
 
 @composite(
-    nn=True,
-    function=True,
+    "_nn_binary_cross_entropy_with_logits",
+    nn="binary_cross_entropy_with_logits",
+    function=False,
     oracle="oracles.bce_logits",
     samples=lambda t: [
         ((t(3, 4), t(3, 4, low=0, high=1)), {}),
@@ -302,6 +303,7 @@ def _average(loss, keep, weights, mode):
 
 @composite(
     nn=True,
+    function=False,
     oracle="oracles.nll_loss",
     samples=lambda t: [
         ((t(3, 5), t.ints(3, high=5)), {}),
@@ -394,7 +396,9 @@ def _probability_loss(input, target, weight, mode, smoothing):
 
 # -- further losses ----------------------------------------------------------------------------------------------------
 @composite(
-    nn=True,
+    "_nn_kl_div",
+    nn="kl_div",
+    function=False,
     oracle="lambda x, t, reduction='mean', log_target=False: (scipy.special.xlogy(t, t) - t * x).mean()",
     samples=lambda t: [((t(3, 4), t(3, 4, low=0.1, high=1)), {})],
 )
@@ -407,7 +411,9 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
 
 
 @composite(
-    nn=True,
+    "_nn_poisson_nll_loss",
+    nn="poisson_nll_loss",
+    function=False,
     oracle="lambda x, t: (numpy.exp(x) - t * x).mean()",
     samples=lambda t: [((t(3, 4), t(3, 4, low=0, high=4)), {})],
 )
@@ -449,7 +455,9 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
 
 
 @composite(
-    nn=True,
+    "_nn_margin_ranking_loss",
+    nn="margin_ranking_loss",
+    function=False,
     oracle="lambda a, b, t, margin=0: numpy.maximum(-t * (a - b) + margin, 0).mean()",
     samples=lambda t: [((t(4), t(4), t(4)), {"margin": 0.5})],
 )
@@ -458,25 +466,14 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
     return _reduced(F.clamp_min(-target * (input1 - input2) + margin, 0), _mode(reduction, size_average, reduce))
 
 
-@composite(nn=True)
+@composite("_nn_hinge_embedding_loss", nn="hinge_embedding_loss", function=False)
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
     """input where target is 1, max(0, margin - input) where it is -1; reduced."""
     loss = F._where(F.eq(target, 1), input, F.clamp_min(margin - input, 0))
     return _reduced(loss, _mode(reduction, size_average, reduce))
 
 
-@composite(
-    nn=True,
-    samples=lambda t: [((t(3, 4), t(3, 4)), {}), ((t(3, 4), t(3, 4)), {"dim": 0})],
-    oracle="lambda a, b, dim=1: (a * b).sum(dim) / numpy.linalg.norm(a, 2, dim) / numpy.linalg.norm(b, 2, dim)",
-)
-def cosine_similarity(x1, x2, dim=1, eps=1e-8):
-    """Cosine of the angle between vectors along a dimension."""
-    a, b = F.clamp_min(F.norm(x1, 2, dim, True), eps), F.clamp_min(F.norm(x2, 2, dim, True), eps)
-    return F.sum((x1 / a) * (x2 / b), dim)
-
-
-@composite(nn=True)
+@composite("_nn_cosine_embedding_loss", nn="cosine_embedding_loss", function=False)
 def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
     """1 - cos where target is 1, max(0, cos - margin) where it is -1; reduced."""
     cos = F.cosine_similarity(input1, input2, -1)
@@ -485,13 +482,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
     )
 
 
-@composite(nn=True)
-def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
-    """p-norm of the differences along the last dimension."""
-    return F.norm(x1 - x2 + eps, p, -1, keepdim)
-
-
-@composite(nn=True)
+@composite("_nn_triplet_margin_loss", nn="triplet_margin_loss", function=False)
 def triplet_margin_loss(
     anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean"
 ):

@@ -111,26 +111,36 @@ def _along(op, input, dim, dtype, name):
 
 @composite(
     method=True,
-    nn=True,
     out=True,
     samples=lambda t: [((t(3, 4), -1), {}), ((t(3, 4), 0), {}), ((t(2, 3, 4), 1), {}), ((t(), 0), {})],
     oracle="lambda x, d: scipy.special.softmax(x, d if x.ndim else None)",
 )
-def softmax(input, dim=None, _stacklevel=3, dtype=None):
+def softmax(input, dim, dtype=None):
     """exp(input) normalised to sum 1 along a dimension."""
     return _along(F._softmax, input, dim, _third(_stacklevel, dtype), "softmax")
 
 
+@composite("_nn_softmax", nn="softmax", function=False)
+def _softmax_form(input, dim=None, _stacklevel=3, dtype=None):
+    """exp(input) normalised to sum 1 along a dimension (by default 0 for 0, 1 or 3 dimensions, else 1)."""
+    return _along(F._softmax, input, dim, dtype, "softmax")
+
+
 @composite(
     method=True,
-    nn=True,
     out=True,
     samples=lambda t: [((t(3, 4), -1), {}), ((t(3, 4), 0), {}), ((t(2, 3, 4), 1), {})],
     oracle="lambda x, d: scipy.special.log_softmax(x, d)",
 )
-def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
+def log_softmax(input, dim, dtype=None):
     """log(softmax(input)) along a dimension."""
     return _along(F._log_softmax, input, dim, _third(_stacklevel, dtype), "log_softmax")
+
+
+@composite("_nn_log_softmax", nn="log_softmax", function=False)
+def _log_softmax_form(input, dim=None, _stacklevel=3, dtype=None):
+    """log(softmax(input)) along a dimension (by default 0 for 0, 1 or 3 dimensions, else 1)."""
+    return _along(F._log_softmax, input, dim, dtype, "log_softmax")
 
 
 @composite(
@@ -138,7 +148,7 @@ def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
 )
 def softmin(input, dim=None, _stacklevel=3, dtype=None):
     """softmax(-input)."""
-    return F.softmax(-input, dim, dtype=dtype)
+    return F._nn_softmax(-input, dim, dtype=dtype)
 
 
 def _second(formula):
@@ -225,7 +235,9 @@ def _per_element(value, shape, name, op):
 
 
 @composite(
-    nn=True,
+    "_nn_layer_norm",
+    nn="layer_norm",
+    function=False,
     samples=lambda t: [
         ((t(3, 4), (4,)), {}),
         ((t(2, 3, 4), (4,), t(4), t(4)), {}),
@@ -305,7 +317,9 @@ def _affine(x, weight, bias):
 
 
 @composite(
-    nn=True,
+    "_nn_group_norm",
+    nn="group_norm",
+    function=False,
     samples=lambda t: [((t(2, 4, 3), 2, t(4), t(4)), {}), ((t(2, 4, 3, 3), 4), {})],
     oracle="oracles.group_norm",
 )
@@ -322,9 +336,10 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05):
 
 
 @composite(
-    nn=True,
+    "_nn_instance_norm",
+    nn="instance_norm",
+    function=False,
     samples=lambda t: [((t(2, 3, 4),), {}), ((t(2, 3, 2, 2),), {"weight": t(3), "bias": t(3)})],
-    function=True,
     oracle="oracles.instance_norm",
 )
 def instance_norm(
@@ -332,8 +347,8 @@ def instance_norm(
 ):
     """Normalised over the positions of each channel of each sample."""
     if not use_input_stats:
-        return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    return F.group_norm(input, input.shape[1], weight, bias, eps)
+        return F._nn_batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    return F._nn_group_norm(input, input.shape[1], weight, bias, eps)
 
 
 pointwise(
@@ -349,7 +364,9 @@ pointwise(
 
 
 @composite(
-    nn=True,
+    "_nn_batch_norm",
+    nn="batch_norm",
+    function=False,
     samples=lambda t: [((t(4, 3), None, None, t(3), t(3), True), {}), ((t(4, 3, 5), t(3), t(3, low=0.5, high=1)), {})],
     oracle="oracles.batch_norm",
 )

@@ -491,7 +491,8 @@ def composite(
     """Marks a Python function as an operator that is a formula over others. Its signature is PyTorch's and is what
     users see.
 
-    method: also a method of Tensor (the first parameter is self). nn: found in `taeda.nn.functional`.
+    method: also a method of Tensor (the first parameter is self). nn: found in `taeda.nn.functional`, under this
+    name where it is one (the function of that name in `taeda` takes other arguments).
     inplace: has a twin `name_` that writes the result into the first argument; "function": the twin is a function too.
     grad (with params, the schema): the tape records the whole function as one node with this rule instead of its parts.
     batch (with grad): how vmap runs it when a gradient is wanted: "parts" (they have the same gradient), "map" (element by

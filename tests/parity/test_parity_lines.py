@@ -29,6 +29,8 @@ DIFFERENT = {
     "put(f(3), slice(0, 2), np.array([1.0, 2.0]))": "arrays can be assigned",
     "m.scatter(f(3, 4), 0, t([[0, 1], [2, 0]]), f(3, 4))": "a source larger than the index has its gradient",
     'm.scatter(f(3, 4), 1, t([[0, 1, 1]]), f(1, 3), reduce="add")': "has its gradient; PyTorch refuses",
+    "F.embedding_bag(t([0, 1, 3, 1]), f(4, 3), t([0, 2]), scale_grad_by_freq=True)": "each row is divided by its own "
+    "count; PyTorch's CPU takes another row's",
     "F.linear(f(2, 3), f(3), f())": "a weight vector takes a bias",
     "m.full(2, 3.0)": "one number is a size",
     "m.zeros_like(f(3, 2).t()).stride()": "new tensors are row-major",
