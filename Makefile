@@ -18,7 +18,8 @@ $(STAMP)/build-tools: $(PY) pyproject.toml
 	@touch $@
 
 $(STAMP)/test: $(STAMP)/build-tools
-	$(PIP) "pytest>=8" "pytest-timeout>=2.3" "hypothesis>=6.100" "scipy>=1.11" "mpmath>=1.3" "rich>=13" "tensorboardX>=2.6" "matplotlib>=3.7"
+	$(PIP) "pytest>=8" "pytest-timeout>=2.3" "hypothesis>=6.100" "scipy>=1.15" "mpmath>=1.3" "rich>=13" "tensorboardX>=2.6" "matplotlib>=3.7"
+	$(PIP) "array-api-compat>=1.11" "array-api-extra>=0.7" "array-api-strict>=2.3" "scikit-learn>=1.6" "einops>=0.8" "pandas>=2.2" "pyarrow>=15"
 	@touch $@
 
 $(STAMP)/demo: $(STAMP)/build-tools

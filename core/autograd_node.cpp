@@ -59,7 +59,7 @@ inline void bury(NodeRef &&node) {
 
 TensorRef alias_of(const TensorRef &t) {
   TensorRef a = view_of(t, t->sizes, t->strides, t->offset);
-  a->traced = Py_XNewRef(t->traced);
+  a->stand_for_what(*t);
   return a;
 }
 

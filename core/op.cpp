@@ -105,7 +105,31 @@ Results by_parts(Op &op, const Args &args) {
   return hand_over(callback, op, args);
 }
 
+namespace {
+
+bool any_wrapped(const Args &args) {
+  for (const Arg &a : args) {
+    if (a.is_tensor()) {
+      if (a.tensor() && a.tensor()->wrapped) return true;
+    } else if (a.v.index() == 2) {
+      for (const TensorRef &t : a.tensors())
+        if (t && t->wrapped) return true;
+    }
+  }
+  return false;
+}
+
+// Tensors of a function transform: it calls the operator again on what they stand for, where the tape sees it.
+Results transform(Op &op, const Args &args) {
+  static PyObject *&callback = hook("transform");
+  if (!callback) throw RuntimeFault("hook 'transform' is not set");
+  return hand_over(callback, op, args);
+}
+
+} // namespace
+
 Results call(Op &op, Args &args) {
+  if (wrapped_alive && any_wrapped(args)) return transform(op, args);
   if (op.inplace_arg >= 0) check_inplace(op, args);
   Results r;
   if (op.composite)
@@ -160,6 +184,9 @@ PyObject *call_python(Op &op, PyObject *const *args, size_t nargs, PyObject *kwn
     if (!op.front) throw TypeFault(error);
     result = Owned(PyObject_Vectorcall(op.front, args, nargs, kwnames));
   } else {
+    // a sum is computed in the dtype it is wanted in
+    if (out && is_tensor(out) && (op.accumulates || op.kind == "scan") && parsed.back().none())
+      parsed.back() = dtype_arg(tensor_ptr(out)->dtype);
     Results r = call(op, parsed);
     if (op.inplace_arg >= 0)
       result = Owned(wrap(parsed[size_t(op.inplace_arg)].tensor()));

@@ -172,7 +172,7 @@ Results run_copy(Op &, Args &);
 Results run_host(Op &, Args &);
 void foreach_map(Op &op, const std::vector<std::vector<TensorRef>> &lists, const std::vector<Scalar> &numbers);
 
-bool tracing_active(); // a capture runs on this thread
+
 extern thread_local int tracing_depth;
 
 } // namespace taeda

@@ -5,9 +5,12 @@ A class is made when it is first asked for, by name; it is a tuple with a proper
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 #: Names of the fields where they are not (values, indices).
 FIELDS: dict[str, tuple[str, ...]] = {
     "aminmax": ("min", "max"),
+    "frexp": ("mantissa", "exponent"),
     "histogram": ("hist", "bin_edges"),
     "histogramdd": ("hist", "bin_edges"),
     "geqrf": ("a", "tau"),
@@ -53,7 +56,7 @@ def result_type(name: str, fields: tuple[str, ...] | None = None) -> type[Result
     found = _TYPES.get(name)
     if found is None:
         fields = fields or FIELDS.get(name) or ("values", "indices")
-        members: dict = {f: property(lambda self, k=k: self[k]) for k, f in enumerate(fields)}
+        members: dict = {f: property(itemgetter(k)) for k, f in enumerate(fields)}
         members |= {"__slots__": (), "__module__": __name__, "_fields": fields, "n_fields": len(fields)}
         found = _TYPES[name] = type(name, (Result,), members)
     return found

@@ -361,6 +361,14 @@ def copy_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
         from .geometry import is_contiguous
 
         return target if is_contiguous(v.geometry, tr.env) else tr.fresh(tr.read(v))
+    if form == "flip":
+        whole = tr.read(v)
+        t = type_of(whole)
+        strides, offset = list(t.strides()), S.ZERO
+        for d in (wrap_dim(int(d), t.ndim) for d in named["dims"]):
+            offset, strides[d] = offset + (t.sizes[d] - 1) * strides[d], -strides[d]
+        turned = tr.add("view", op.name, [whole], [t], offset=offset, strides=tuple(strides))
+        return tr.fresh_like(turned.output, [v])
     return tr.fresh_like(tr.read(v), [v])
 
 

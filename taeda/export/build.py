@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import _core, no_grad
-from ..capture import pytree
 from ..capture.reach import Reach
 from ..capture.session import Captured, Session
 from ..ir.graph import Node, Value
 from ..ir.types import SIZE, TensorType, Type
 from ..passes.pipeline import run_passes
 from ..passes.plan import HostStep
+from ..utils import pytree
 from .interface import Interface, Slot, Weight, header, safetensors_header, source, weights_assembly
 from .toolchain import ExportError, Toolchain, find, runtime_folder
 from .wrapper import wrapper

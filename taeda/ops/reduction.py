@@ -54,6 +54,7 @@ reduce_op("_prod", "prod", out="acc", grad=_prod_gradient, accepts=everything, m
 
 @composite(
     method=True,
+    out=True,
     samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 1), {}), ((t(2, 3), 0), {"keepdim": True})],
     oracle="lambda x, dim=None, keepdim=False: x.prod(dim, keepdims=keepdim)",
 )
@@ -210,7 +211,7 @@ _three_forms("max", "maximum")
 _three_forms("min", "minimum")
 
 
-@composite(method=True)
+@composite(method=True, out=True)
 def aminmax(input, *, dim=None, keepdim=False):
     """Both extremes."""
     return F.result_pair("aminmax", F.amin(input, dim, keepdim), F.amax(input, dim, keepdim))
@@ -492,13 +493,27 @@ scan_op(
 
 @composite(
     method=True,
+    out=True,
     samples=lambda t: [((t(5), 0), {}), ((t(3, 4), 1), {})],
     oracle="lambda x, d: numpy.logaddexp.accumulate(x, d)",
 )
 def logcumsumexp(input, dim):
-    """log of the running sum of exp along a dimension."""
-    peak = F.amax(F.real(input).detach(), dim, True)
-    return F.log(F.cumsum(F.exp(input - peak), dim)) + peak
+    """log of the running sum of exp along a dimension. Sums of ever wider windows (Hillis and Steele, 1986), so that
+    small elements in front of large ones keep their digits.
+    """
+    if input.is_complex():
+        peak = F.amax(F.real(input).detach(), dim, True)
+        return F.log(F.cumsum(F.exp(input - peak), dim)) + peak
+    if not input.is_floating_point():
+        raise NotImplementedError(f"logcumsumexp(): not implemented for {input.dtype}")
+    dim = wrap_dim(dim, input.dim())
+    if not input.dim():
+        return F.clone(input)
+    x, width = F.cast(input, _wide(input.dtype)), 1
+    while width < input.shape[dim]:
+        grown = F.logaddexp(F.slice(x, dim, width, None, 1), F.slice(x, dim, 0, -width, 1))
+        x, width = F.cat([F.slice(x, dim, 0, width, 1), grown], dim), 2 * width
+    return F.clone(x) if x is input else F.cast(x, input.dtype)
 
 
 @composite(method=True, function=True)
