@@ -1,0 +1,16 @@
+"""docs/coverage.md is what the suite measures."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch")
+from . import coverage  # noqa: E402
+
+
+def test_the_page_is_up_to_date():
+    assert coverage.TARGET.read_text() == coverage.page(), "run python -m tests.parity.coverage"
+
+
+def test_nothing_is_missing_without_a_reason():
+    assert coverage.missing_total(coverage.page()) == 0
