@@ -126,6 +126,7 @@ def _places(k, shape, kernel, stride, padding, dilation):
 @composite(
     params="Tensor input, int[] kernel, int[] stride, int[] padding, int[] dilation, bool ceil_mode",
     grad=_pool_gradient,
+    batch="fold",
     function=False,
 )
 def _max_pool(input, kernel, stride, padding, dilation, ceil_mode):
