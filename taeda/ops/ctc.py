@@ -119,7 +119,7 @@ def _lengths(name, lengths, n, most):
     lengths = F.cast(F.reshape(lengths, (-1,)), F.int64)
     if lengths.shape[0] != n:
         raise RuntimeError(f"ctc_loss(): {name} must have one entry for each of {n} samples, got {lengths.shape[0]}")
-    if not F.is_tracing():
+    if F.values_known():
         low, high = int(F.amin(lengths).item()), int(F.amax(lengths).item())
         if low < 0 or (most is not None and high > most):
             raise RuntimeError(f"ctc_loss(): {name} must be from 0 to {most}, got {low if low < 0 else high}")
@@ -135,9 +135,8 @@ def _padded_targets(targets, lengths, n):
     if targets.dim() != 1:
         raise RuntimeError(f"ctc_loss(): targets must be 1D or 2D, got {targets.dim()}D")
     count = targets.shape[0]
-    if F.is_tracing():
-        longest = count
-    else:
+    longest = count
+    if F.values_known():
         longest, total = int(F.amax(lengths).item()), int(F.sum(lengths).item())
         if total != count:
             raise RuntimeError(f"ctc_loss(): targets must have {total} entries, the sum of target_lengths, got {count}")

@@ -13,6 +13,7 @@ from .table import composite
 )
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """Cosine of the angle between vectors along a dimension."""
+    x1, x2 = F.broadcast_tensors(x1, x2)
     a, b = F.clamp_min(F.norm(x1, 2, dim, True), eps), F.clamp_min(F.norm(x2, 2, dim, True), eps)
     return F.sum((x1 / a) * (x2 / b), dim)
 

@@ -52,11 +52,16 @@ def _probability(p, error):
         raise error(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
+def _keep(shape, p):
+    """A mask as a tensor, where the masks of a transformed function's elements must differ."""
+    return F.ge(F.rand(shape), p)
+
+
 def _elements(input, p):
     if p == 1:
         return F.mul(input, 0)
     if F.transforming():
-        return input * (F.ge(F.rand(input.shape), p) * (1 / (1 - p)))
+        return F._where(_keep(input.shape, p), input * (1 / (1 - p)), 0)
     seed, offset = _counters(input.shape)
     return F._dropout(input, seed, offset, p, 1 / (1 - p))
 
@@ -83,7 +88,7 @@ def _alpha_elements(input, p):
         return F.mul(input, 0)
     scale, shift = _alpha(p)
     if F.transforming():
-        return F._where(F.ge(F.rand(input.shape), p), input * scale + shift, shift - scale * _ALPHA)
+        return F._where(_keep(input.shape, p), input * scale + shift, shift - scale * _ALPHA)
     seed, offset = _counters(input.shape)
     return F._alpha_dropout(input, seed, offset, p, scale, shift, shift - scale * _ALPHA)
 
@@ -217,6 +222,9 @@ def rrelu(input, lower=1 / 8, upper=1 / 3, training=False, generator=None):
         raise NotImplementedError(f"rrelu(): input must be of a floating point dtype, got {input.dtype}")
     if not training:
         return F.leaky_relu(input, (lower + upper) / 2)
+    if F.transforming():
+        slope = F.rand(input.shape, dtype=input.dtype, generator=generator) * (upper - lower) + lower
+        return F._where(F.gt(input, 0), input, input * slope)
     seed, offset = _counters(input.shape, generator)
     return F._rrelu(input, seed, offset, lower, upper)
 

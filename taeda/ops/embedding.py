@@ -103,7 +103,7 @@ def _bag_numbers(op, count, offsets, include_last_offset):
     size = offsets.shape[0]
     if include_last_offset and size == 0:
         raise RuntimeError(f"{op}(): include_last_offset: offsets must have at least one entry")
-    if size and not F.is_tracing():
+    if size and F.values_known():
         first, last = int(offsets[0].item()), int(offsets[-1].item())
         if first != 0:
             raise RuntimeError(f"{op}(): offsets[0] has to be 0, got {first}")

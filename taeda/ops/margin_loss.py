@@ -58,7 +58,7 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
         raise RuntimeError(f"{op}(): expected target of dtype int64, got {target.dtype}")
     labels = F.reshape(target, x.shape)
     classes = x.shape[1]
-    if labels.numel() and not F.is_tracing():
+    if labels.numel() and F.values_known():
         low, high = int(F.amin(labels).item()), int(F.amax(labels).item())
         if low < -1 or high >= classes:
             raise RuntimeError(f"{op}(): target must be from -1 to {classes - 1}, got {low if low < -1 else high}")

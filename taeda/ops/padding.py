@@ -15,7 +15,9 @@ def _crop(g, pad):
     return g
 
 
-@composite(params="Tensor input, int[] pad, Number value", grad=lambda g, pad: _crop(g, pad), batch="parts", function=False)
+@composite(
+    params="Tensor input, int[] pad, Number value", grad=lambda g, pad: _crop(g, pad), batch="parts", function=False
+)
 def _pad_constant(input, pad, value):
     """Positive paddings only."""
     shape = list(input.shape)
