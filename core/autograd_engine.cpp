@@ -3,6 +3,7 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "forward.h"
 #include "op.h"
 #include "py_common.h"
 
@@ -382,6 +383,7 @@ std::vector<TensorRef> run_backward(const std::vector<TensorRef> &roots, const s
   }
   {
     GradMode mode(create_graph);
+    ForwardLevels none(0); // tangents of gradients are the business of those who ask for them
     Run run(retain_graph, create_graph, restricted);
     for (size_t i = 0; i < input_edges.size(); ++i) run.add_capture(input_edges[i], i);
     for (const Edge &e : root_edges) run.add_root(e);

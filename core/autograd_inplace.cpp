@@ -300,6 +300,7 @@ void become_view(Tensor &t, Tensor &v) {
   t.strides = v.strides;
   t.offset = v.offset;
   if (v.traced) Py_XSETREF(t.traced, Py_NewRef(v.traced));
+  t.forward = v.forward;
   if (v.autograd) {
     AutogradMeta &m = meta(t);
     if (m.base) { // a view stays one, by one more step

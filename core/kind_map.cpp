@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "forward.h"
 #include "op.h"
 
 namespace taeda {
@@ -382,6 +383,8 @@ void foreach_map(Op &op, const std::vector<std::vector<TensorRef>> &lists, const
       for (size_t i = 0; i < n_tensors; ++i) {
         const TensorRef &t = lists[i][e];
         if (t->traced) throw RuntimeFault(format("foreach_: %s cannot run on traced tensors", name));
+        if (forward_level(*t) >= 0)
+          throw RuntimeFault(format("foreach_: %s cannot run on tensors with tangents (forward mode)", name));
         if (t->sizes != first.sizes)
           throw RuntimeFault(format("%s: entry %zu of the lists has shapes %s and %s", name, e,
                                     shape_text(first.sizes).c_str(), shape_text(t->sizes).c_str()));

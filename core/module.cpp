@@ -149,6 +149,7 @@ NB_MODULE(_core, m) {
   bind_autograd(m);
   bind_ops(m);
   bind_functions(m);
+  bind_forward(m);
   bind_program(m);
   bind_host(m);
 }

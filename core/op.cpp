@@ -4,6 +4,8 @@
 #include <cstring>
 #include <map>
 
+#include "forward.h"
+
 namespace taeda {
 
 thread_local int tracing_depth = 0;
@@ -126,10 +128,24 @@ Results transform(Op &op, const Args &args) {
   return hand_over(callback, op, args);
 }
 
+// Tensors with tangents: the rules of forward mode call the operator again, with this level and those above closed.
+Results push_forward(Op &op, const Args &args, int level) {
+  static PyObject *&callback = hook("forward");
+  if (!callback) throw RuntimeFault("hook 'forward' is not set");
+  ForwardLevels below((uint32_t(1) << level) - 1);
+  Owned list(PyList_New(Py_ssize_t(args.size()))), number(PyLong_FromLong(level));
+  for (size_t i = 0; i < args.size(); ++i) PyList_SET_ITEM(list.get(), Py_ssize_t(i), arg_object(args[i]));
+  Owned result(PyObject_CallFunctionObjArgs(callback, op.self_py, list.get(), number.get(), nullptr));
+  return results_from(result.get(), op.title());
+}
+
 } // namespace
 
 Results call(Op &op, Args &args) {
-  if (wrapped_alive && any_wrapped(args)) return transform(op, args);
+  if (wrapped_alive) {
+    if (any_wrapped(args)) return transform(op, args); // which looks at tangents too
+    if (int level = forward_level(args); level >= 0) return push_forward(op, args, level);
+  }
   if (op.inplace_arg >= 0) check_inplace(op, args);
   Results r;
   if (op.composite)

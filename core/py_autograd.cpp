@@ -137,6 +137,7 @@ int set_data(PyObject *self, PyObject *value, void *) {
     t.offset = from.offset;
     t.dtype = from.dtype;
     t.storage = from.storage;
+    t.forward.reset();
     return 0;
   });
 }

@@ -13,6 +13,7 @@ void bind_interop(nb::module_ &m);
 void bind_random(nb::module_ &m);
 void bind_ops(nb::module_ &m);
 void bind_functions(nb::module_ &m);
+void bind_forward(nb::module_ &m);
 void bind_autograd(nb::module_ &m);
 void bind_program(nb::module_ &m);
 void bind_host(nb::module_ &m);

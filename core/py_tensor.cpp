@@ -24,6 +24,8 @@ int tensor_traverse(PyObject *self, visitproc visit, void *arg) {
   if (!nb::inst_ready(self)) return 0;
   const Tensor &t = *tensor_ptr(self);
   Py_VISIT(t.traced);
+  if (t.forward && t.forward->refs == 1)
+    for (const auto &[level, tangent] : t.forward->tangents) Py_VISIT(tangent->self_py());
   if (const AutogradMeta *m = t.autograd) {
     for (PyObject *h : m->hooks) Py_VISIT(h);
     if (m->grad) Py_VISIT(m->grad->self_py());
@@ -44,6 +46,7 @@ int tensor_clear(PyObject *self) {
     for (PyObject *h : hooks) Py_XDECREF(h);
     m->grad.reset();
   }
+  if (t.forward && t.forward->refs == 1) t.forward.reset();
   return 0;
 }
 

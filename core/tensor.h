@@ -152,6 +152,27 @@ struct AutogradMeta; // autograd.h
 struct Tensor;
 using TensorRef = Ref<Tensor>;
 
+// The tangents of a tensor in forward mode; aliases of it may share them.
+struct Forward {
+  uint32_t refs = 0;
+  uint32_t levels = 0; // a bit for each level in `tangents`
+  std::vector<std::pair<int, TensorRef>> tangents;
+  Forward *previous = nullptr, *next = nullptr; // of all that there are
+  Forward();
+  ~Forward();
+  Forward(const Forward &) = delete;
+  Forward &operator=(const Forward &) = delete;
+  TensorRef tangent(int level) const; // null: none
+  void set(int level, const TensorRef &tangent);
+  void inc_ref() noexcept { ++refs; }
+  void dec_ref() noexcept {
+    if (--refs == 0) delete this;
+  }
+
+private:
+  void set_levels(uint32_t now);
+};
+
 // The one tensor object; Python's Tensor wraps it (identity is kept through the intrusive counter).
 struct Tensor {
   Counter counter_;
@@ -163,6 +184,7 @@ struct Tensor {
   AutogradMeta *autograd = nullptr; // owned; null when it never needed a gradient
   PyObject *traced = nullptr;       // owned: the capture's value for a traced tensor, else null
   bool wrapped = false;             // `traced` is a function transform's value: operators go to hook `transform`
+  Ref<Forward> forward;             // its tangents, if it ever had one
 
   Tensor() = default;
   Tensor(const Tensor &) = delete;
@@ -197,7 +219,7 @@ private:
 };
 
 bool tracing_active();           // a capture runs on this thread (op.cpp)
-extern int64_t wrapped_alive; // how many wrapped tensors there are
+extern int64_t wrapped_alive;    // how many wrapped tensors there are, and sets of tangents
 TensorRef empty(const Dims &sizes, DType dtype); // contiguous, uninitialised
 TensorRef empty_strided(const Dims &sizes, const Dims &strides, DType dtype);
 TensorRef view_of(const TensorRef &base, const Dims &sizes, const Dims &strides,

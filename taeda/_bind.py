@@ -101,7 +101,7 @@ def _twin(op: OpDef):
         make = _exported(op, _bind(op)) if op.kind == "composite" else _bind(op)
 
         def found(self, *args, **kwargs):
-            return _write_back(name, self, make(_readable(self), *args, **kwargs))
+            return write_back(name, self, make(_readable(self), *args, **kwargs))
 
         found.__name__ = found.__qualname__ = name
         found.__doc__ = f"In-place {op.name}()."
@@ -118,7 +118,7 @@ def _in_place_front(op: OpDef):
     front = op.front
 
     def call(self, *args, **kwargs):
-        return _write_back(op.name + "_", self, front(_readable(self), *args, **kwargs))
+        return write_back(op.name + "_", self, front(_readable(self), *args, **kwargs))
 
     return call
 
@@ -128,7 +128,7 @@ def _readable(self):
     return F.clone(self) if F.is_grad_enabled() and isinstance(self, Tensor) and self.requires_grad else self
 
 
-def _write_back(op: str, self, result):
+def write_back(op: str, self, result):
     if not isinstance(self, Tensor):
         raise TypeError(f"{op}(): argument 'self' must be Tensor, not {type(self).__name__}")
     if result.dtype is not self.dtype and category(result.dtype) > category(self.dtype):

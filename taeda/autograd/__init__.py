@@ -19,7 +19,7 @@ _LAZY = {
     "gradgradcheck": "gradcheck",
     "GradcheckError": "gradcheck",
 }
-_SUBMODULES = ("anomaly_mode", "functional", "graph")
+_SUBMODULES = ("anomaly_mode", "forward_ad", "functional", "graph")
 
 
 def __getattr__(name: str):
@@ -54,6 +54,7 @@ __all__ = [
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "forward_ad",
     "functional",
     "grad",
     "gradcheck",

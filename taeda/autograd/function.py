@@ -23,6 +23,33 @@ _NO_BACKWARD = (
 class FunctionCtx(_core.FunctionState):
     """Carries what forward leaves for backward: saved tensors, and any attributes."""
 
+    def save_for_forward(self, *tensors: Any) -> None:
+        """Keeps tensors (or None) for `jvp`, which finds them in saved_tensors."""
+        for i, t in enumerate(tensors):
+            if t is not None and not isinstance(t, Tensor):
+                raise TypeError(
+                    f"save_for_forward can only save tensors or None, but argument {i} is of type {type(t).__name__}"
+                )
+        self._for_forward = tensors
+
+    def of_forward_mode(self) -> Any:
+        """What `jvp` is given: the attributes of this context, and the tensors that were saved for it."""
+        return _ForwardCtx(self)
+
+
+class _ForwardCtx:
+    def __init__(self, ctx: FunctionCtx):
+        self.__dict__.update(ctx.__dict__)
+        self._ctx = ctx
+
+    @property
+    def saved_tensors(self) -> tuple:
+        found = self.__dict__.get("_for_forward")
+        return self._ctx.saved_tensors if found is None else found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ctx, name)
+
 
 class Function:
     """A differentiable operation of your own.
@@ -68,11 +95,23 @@ class Function:
         """Another name for `backward`."""
         raise NotImplementedError(_NO_BACKWARD)
 
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """Forward mode: the tangents of the outputs, given those of the arguments of forward (None where there is
+        none)."""
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+        )
+
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Runs forward and records the operation."""
         if kwargs or cls._has_setup_context:
             args = _bound(cls, args, kwargs)
+        if _core.forward_level(*args) >= 0:
+            import taeda  # its transforms build on this package
+
+            return taeda.func.forward.apply_function(cls, args, _core.apply_function, FunctionCtx)
         return _core.apply_function(cls, FunctionCtx, args)
 
 

@@ -286,7 +286,10 @@ def hessian(
     several, xs = _tuple(inputs, "inputs", "hessian")
 
     def slopes(*args):
-        args = tuple(x if x.requires_grad else x.view_as(x).requires_grad_() for x in args)
+        if not all(x.requires_grad for x in args):  # forward mode
+            import taeda  # its transforms build on this package
+
+            args = tuple(map(taeda.func.tape.fresh, args))
         value = _scalar(func(*args), "hessian")
         _check_connected((value,), strict)
         found = _gradients((value,), args, (None,), True, strict)

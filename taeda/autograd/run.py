@@ -92,7 +92,9 @@ def grad(
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     gradients = _gradients(grad_outputs, len(roots))
     keep = bool(create_graph if retain_graph is None else retain_graph)
-    if is_grads_batched:
+    if _core.is_transformed(*roots, *wanted, *gradients):
+        found = _transformed(roots, wanted, gradients, keep, bool(create_graph), is_grads_batched)
+    elif is_grads_batched:
         found = _batched(roots, wanted, gradients, keep, bool(create_graph))
     else:
         found = _core.run_backward(roots, gradients, keep, bool(create_graph), wanted, False)
@@ -106,6 +108,24 @@ def grad(
                     "allow_unused=True if this is the desired behavior."
                 )
     return found
+
+
+def _transformed(roots: tuple, wanted: tuple, gradients: tuple, keep: bool, create: bool, batched: bool) -> tuple:
+    """Inside of vmap, and of tensors with tangents."""
+    import taeda  # its transforms build on this module
+
+    tape = taeda.func.tape
+    if not batched:
+        return tape.gradients(roots, wanted, gradients, create, keep)
+    used: list[bool] = []
+
+    def one(*seeds: Tensor) -> list:
+        found = tape.gradients(roots, wanted, seeds, create, True)
+        used[:] = [g is not None for g in found]
+        return [g for g in found if g is not None]
+
+    results = iter(taeda.func.vmap(one)(*gradients))
+    return tuple(next(results) if there else None for there in used)
 
 
 def _batched(roots: tuple, wanted: tuple, gradients: tuple, keep: bool, create: bool) -> tuple:

@@ -15,8 +15,9 @@ from ..ops import expr
 from ..ops.helpers import wrap_dim
 from ..ops.namespace import F
 from ..ops.table import OpDef
+from .duals import note_view
 from .errors import data_dependent, reads_values, writes_batch
-from .levels import Level, Value, value_of
+from .levels import Level, Value, stack, value_of
 
 Tensor = _core.Tensor
 
@@ -77,6 +78,10 @@ class VmapLevel(Level):
         result = RULES.get(entry.kind, one_by_one)(self, op, entry, args)
         if inplace:
             return args[0]
+        if entry.kind == "view" and len(stack()) > self.number + 1:  # a level above may give it a tangent
+            view = self.wrap(result)
+            note_view(view, args[0])
+            return view
         return tuple(map(self.wrap, result)) if isinstance(result, (tuple, list)) else self.wrap(result)
 
 

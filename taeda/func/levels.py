@@ -21,10 +21,12 @@ Tensor = _core.Tensor
 class Value:
     """What a wrapped tensor stands for at `level`."""
 
-    __slots__ = ("inner", "level")
+    __slots__ = ("base", "inner", "level", "views")
 
     def __init__(self, inner: Tensor, level: Level):
         self.inner, self.level = inner, level
+        self.base: Tensor | None = None  # of a view, while tangents may be written
+        self.views: list = []  # weak references to views of it
 
     @property
     def requires_grad(self) -> bool:
@@ -77,6 +79,8 @@ def level_of(t: Any) -> Level | None:
     return None if v is None else v.level
 
 
+#: What hook `forward` is; nothing has tangents before it is set.
+forward_rule: Any = None
 _ENTRIES: dict[Any, tuple[OpDef, bool]] = {}
 
 
@@ -101,6 +105,13 @@ def transform(op: Any, args: list) -> Any:
             if mine is not None and (level is None or mine.number > level.number):
                 level = mine
     assert level is not None
+    tangents = _core.forward_level(*args)
+    if tangents > level.number:
+        before = _core.set_forward_levels((1 << tangents) - 1)
+        try:
+            return forward_rule(op, args, tangents)
+        finally:
+            _core.set_forward_levels(before)
     levels = stack()
     if level.number >= len(levels) or levels[level.number] is not level:
         raise finished(op.name)

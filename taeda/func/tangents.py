@@ -14,9 +14,13 @@ from typing import Any
 
 from .. import _core
 from .._bind import bound
-from ..autograd import enable_grad, grad
+from ..autograd import enable_grad
 from ..ops.namespace import F
 from ..ops.table import lookup
+from .batched import VmapLevel
+from .duals import differentiable
+from .levels import Level, value_of
+from .tape import fresh, pull_back
 
 Tensor = _core.Tensor
 #: Tangents of arguments, place by place: None where there is none, a list for a list of tensors.
@@ -40,10 +44,6 @@ def invoke(op: Any, args: list) -> Any:
     """The operator called with arguments in schema order."""
     named = {name: a for (name, keyword), a in zip(_parameters(op), args) if keyword}
     return op(*args[: len(args) - len(named)], **named)
-
-
-def differentiable(t: Any) -> bool:
-    return isinstance(t, Tensor) and (t.is_floating_point() or t.is_complex())
 
 
 def push(op: Any, args: list, tangents: Tangents) -> tuple[tuple, tuple]:
@@ -197,49 +197,46 @@ def _each(args: list, tangents: Tangents):
                     yield i, j, x, t[j] if isinstance(t, list) else None
 
 
-def fresh(x: Tensor) -> Tensor:
-    """An alias to differentiate by, connected to the tape that x is on."""
-    return F.alias(x) if x.requires_grad else x.detach().requires_grad_()
+def _batched_at(args: list) -> list[Level]:
+    """The levels of vmap that the arguments belong to, the outermost first: their elements must be told apart."""
+    found: dict[int, Level] = {}
+    for _, _, x, _ in _each(args, [None] * len(args)):
+        value = value_of(x)
+        while value is not None:
+            if isinstance(value.level, VmapLevel):
+                found[value.level.number] = value.level
+            value = value_of(value.inner)
+    return [found[n] for n in sorted(found)]
 
 
 def _through_backward(op: Any, args: list, tangents: Tangents) -> tuple[tuple, tuple]:
     """v J^T is linear in v; its derivative by v along the tangents is J t."""
-    recording = F.is_grad_enabled()
-    moved = [list(a) if isinstance(a, tuple) else a for a in args]
+    recording, levels = F.is_grad_enabled(), _batched_at(args)
+    moved = [list(a) if isinstance(a, (list, tuple)) else a for a in args]
+    wanted, along, kept = [], [], False
     with enable_grad():
-        wanted, along, kept = [], [], False
         for i, j, x, t in _each(args, tangents):
             kept = kept or x.requires_grad or (t is not None and t.requires_grad)
             if t is None:
                 continue
-            x = fresh(x)
+            x = fresh(x, levels)
             wanted.append(x)
             along.append(t)
             if j is None:
                 moved[i] = x
             else:
-                if moved[i] is args[i]:
-                    moved[i] = list(args[i])
                 moved[i][j] = x
         kept = kept and recording
         found = invoke(op, moved)
         several = found if isinstance(found, tuple) else (found,)
         places = [k for k, y in enumerate(several) if differentiable(y) and y.requires_grad]
         results: list = [None] * len(several)
-        if places:
-            vectors = [F.zeros_like(several[k].detach()).requires_grad_() for k in places]
-            pulled = grad([several[k] for k in places], wanted, vectors, create_graph=True, allow_unused=True)
-            pairs = [(g, t) for g, t in zip(pulled, along) if g is not None and g.requires_grad]
-            if pairs:
-                pushed = grad(
-                    [g for g, _ in pairs],
-                    vectors,
-                    [t for _, t in pairs],
-                    create_graph=kept,
-                    allow_unused=True,
-                )
-                for k, t in zip(places, pushed):
-                    results[k] = t
+        vectors = [fresh(F.zeros_like(several[k].detach()), levels) for k in places]
+        pulled = pull_back([several[k] for k in places], vectors, wanted, True)
+        pairs = [(g, t) for g, t in zip(pulled, along) if g is not None and g.requires_grad]
+        pushed = pull_back([g for g, _ in pairs], [t for _, t in pairs], vectors, kept)
+        for k, t in zip(places, pushed):
+            results[k] = t
     if not kept:
         several = tuple(y.detach() if y.requires_grad else y for y in several)
     return tuple(several), tuple(results)

@@ -1,99 +1,32 @@
 """Derivatives as functions of functions: `grad`, `vjp`, `jvp`, Jacobians and Hessians.
 
-They run on the tape. Inside of vmap the tape sees whole batches, whose elements do not depend on each other: so the
-gradient of every element is one pass over the batch. Derivatives along a direction (`jvp`) are two reverse passes: the
-product of a vector with the Jacobian is linear in the vector, and its derivative by the vector is the product wanted.
+They run on the tape, `jvp` in forward mode. Inside of vmap the tape sees whole batches, whose elements do not depend on
+each other: so the gradient of every element is one pass over the batch.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from .. import _core
 from ..autograd.grad_mode import enable_grad
 from ..ops.namespace import F
-from .batched import Batched, VmapLevel
-from .levels import Level, stack, value_of
-from .vmap import leaves, tree_map, vmap
+from .duals import cut, differentiable, highest, make_dual, take_apart, tangent_within
+from .forward import ForwardLevel
+from .tape import fresh, physical, pull_back
+from .vmap import fits, leaves, tree_map, vmap
 
 Tensor = _core.Tensor
 
 
-# -- tensors to differentiate by ---------------------------------------------------------------------------------------
-def _is_float(x: Any) -> bool:
-    return isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex())
-
-
-def fresh(x: Tensor, levels: Sequence[Level] | None = None) -> Tensor:
-    """A tensor equal to `x` with a gradient of its own: for every element of every batch under way."""
-    levels = stack() if levels is None else levels
-    if not levels:
-        return F.alias(x) if x.requires_grad else x.detach().requires_grad_()
-    *below, top = levels
-    if not isinstance(top, VmapLevel):
-        return fresh(x, below)
-    return top.wrap(fresh(top.batch(x), below))
-
-
-def physical(x: Tensor) -> Tensor:
-    """The tensor on the tape behind all transforms."""
-    v = value_of(x)
-    return x if v is None else physical(v.inner)
-
-
-def _exposed(v: Tensor, level: VmapLevel) -> Tensor:
-    """`v` with the batch of `level` as an ordinary first dimension, whatever higher levels it belongs to."""
-    value = value_of(v)
-    if value is None or value.level.number < level.number:
-        return level.expanded(v)
-    if value.level is level:
-        return value.inner
-    return value.level.wrap(F.transpose(_exposed(value.inner, level), 0, 1))
-
-
-def _hidden(g: Tensor, level: VmapLevel) -> Tensor:
-    """The inverse of `_exposed`."""
-    value = value_of(g)
-    if value is None or value.level.number < level.number:
-        return level.wrap(g)
-    return value.level.wrap(_hidden(F.transpose(value.inner, 0, 1), level))
-
-
-def _batches(x: Tensor) -> list[VmapLevel]:
-    """The levels that `x` is batched at, the highest first."""
-    v = value_of(x)
-    return [] if not isinstance(v, Batched) else [v.level, *_batches(v.inner)]
-
-
-def pull_back(outputs: list, cotangents: list, inputs: list, create: bool, keep: bool = True) -> list:
-    """Per input the gradient of the outputs along the cotangents; None where no output depends on it.
-
-    Outputs and inputs (made by `fresh`) may belong to transforms; cotangents to further ones.
-    """
-    roots, seeds = [], []
-    for y, v in zip(outputs, cotangents):
-        if not y.requires_grad:
-            continue
-        for level in _batches(y):
-            v = _exposed(v, level)
-        roots.append(physical(y))
-        seeds.append(v if v.dtype is y.dtype else F.cast(v, y.dtype))
-    if not roots:
-        return [None] * len(inputs)
-    found = _core.run_backward(tuple(roots), tuple(seeds), keep, create, tuple(map(physical, inputs)), False)
-    results = []
-    for x, g in zip(inputs, found):
-        if g is not None:
-            for level in reversed(_batches(x)):
-                g = _hidden(g, level)
-        results.append(g)
-    return results
-
-
+# -- what results depend on --------------------------------------------------------------------------------------------
 def _depends_on_others(outputs: list, inputs: list) -> bool:
-    """Whether the tape leads from the outputs to a leaf that is none of `inputs`: then derivatives are recorded too."""
+    """Whether the tape leads from the outputs or their tangents to a leaf that is none of `inputs`: then derivatives are
+    recorded too."""
+    for level in range(highest(outputs) + 1):
+        outputs = [*outputs, *(t for t in (tangent_within(y, level) for y in outputs) if t is not None)]
     mine = {id(physical(x)) for x in inputs if physical(x).is_leaf}
     todo = [y.grad_fn for y in outputs if y.grad_fn is not None]
     seen: set[int] = set()
@@ -114,7 +47,7 @@ def _depends_on_others(outputs: list, inputs: list) -> bool:
 
 
 def _released(value: Any, recorded: bool) -> Any:
-    return value if recorded else tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, value)
+    return value if recorded else tree_map(lambda x: cut(x) if isinstance(x, Tensor) else x, value)
 
 
 # -- functions of some of their arguments ------------------------------------------------------------------------------
@@ -137,7 +70,7 @@ def _freshened(value: Any, name: str) -> Any:
     def one(x: Any) -> Any:
         if not isinstance(x, Tensor):
             raise ValueError(f"{name}: expected the differentiated arguments to be tensors, got {type(x).__name__}")
-        if not _is_float(x):
+        if not differentiable(x):
             raise RuntimeError(f"{name}: only floating point and complex tensors have gradients, got {x.dtype}")
         return fresh(x)
 
@@ -244,38 +177,65 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
 
 
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False) -> tuple:
-    """(func(*primals), the product of the Jacobian with `tangents`, which are nests like the primals). With has_aux a
-    third value: aux. strict: an output that does not depend on the primals is an error, not zero."""
-    for name, given in (("primals", primals), ("tangents", tangents)):
-        if not isinstance(given, tuple) or not given:
-            raise RuntimeError(
-                f"jvp(f, primals, tangents): Expected {name} to be a non-empty tuple, got {type(given).__name__}"
-            )
-    value, push, _, aux = _linearized("jvp", func, primals, has_aux, strict)
-    pushed = push(*tangents)
+    """(func(*primals), the product of the Jacobian with `tangents`, which are nests like the primals), in forward mode.
+    With has_aux a third value: aux. strict: an output that does not depend on the primals is an error, not zero."""
+    if not isinstance(primals, tuple):
+        raise RuntimeError(
+            "jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be valid to call f(*primals)."
+        )
+    points, directions = leaves(primals), leaves(tangents)
+    if not isinstance(tangents, tuple) or not fits(tangents, primals) or len(points) != len(directions):
+        raise RuntimeError(
+            "jvp(f, primals, tangents): Expected primals and tangents to have the same python structure. For example, if "
+            "primals is a tuple of 3 tensors, tangents also must be."
+        )
+    if not points:
+        raise RuntimeError("jvp(f, primals, tangents): Expected primals to contain at least one Tensor.")
+    for name, found in (("primals", points), ("tangents", directions)):
+        for x in found:
+            if not isinstance(x, Tensor):
+                raise RuntimeError(f"jvp(f, primals, tangents): Expected {name} to only contain Tensors, got {type(x)}")
+    with ForwardLevel() as level:
+        duals = tree_map(lambda x, t: make_dual(x, t, level.number), primals, tangents)
+        value, aux = _with_aux(func(*duals), has_aux, "jvp")
+        if not _checked_outputs(value, "jvp"):
+            raise RuntimeError("jvp(f, primals, tangents): Expected f to be a function that has non-empty output")
+        pushed = tree_map(lambda y: _tangent(y, level.number, strict), value)
+        value, aux = (
+            tree_map(lambda y: take_apart(y, level.number)[0] if isinstance(y, Tensor) else y, v) for v in (value, aux)
+        )
     return (value, pushed, aux) if has_aux else (value, pushed)
+
+
+def _tangent(y: Tensor, level: int, strict: bool) -> Tensor:
+    found = take_apart(y, level)[1]
+    if found is None and strict:
+        raise RuntimeError(
+            "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed "
+            "with strict=True."
+        )
+    return F.zeros_like(y) if found is None else found
 
 
 def linearize(func: Callable, *primals: Any) -> tuple:
     """(func(*primals), f): f(*tangents) is the product of the Jacobian at the primals with the tangents; the function is
     evaluated once."""
-    value, push, _, _ = _linearized("linearize", func, primals)
+    value, push, _ = _linearized("linearize", func, primals)
     return value, push
 
 
-def _linearized(name: str, func: Callable, primals: tuple, has_aux: bool = False, strict: bool = False) -> tuple:
-    """(value, the product with the Jacobian as a function of tangents, whether others are on the tape, aux)."""
+def _linearized(name: str, func: Callable, primals: tuple, has_aux: bool = False) -> tuple:
+    """(value, the product with the Jacobian as a function of tangents, aux): two reverse passes. The product of a vector
+    with the Jacobian is linear in the vector, and its derivative by the vector is the product wanted."""
     recording = _core.is_grad_enabled()
     with enable_grad():
         given = tuple(_freshened(x, name) for x in primals)
         value, aux = _with_aux(func(*given), has_aux, name)
         outputs, inputs = _checked_outputs(value, name), leaves(given)
         recorded = recording and _depends_on_others(outputs, inputs)
-        live = [k for k, y in enumerate(outputs) if _is_float(y) and y.requires_grad]
+        live = [k for k, y in enumerate(outputs) if differentiable(y) and y.requires_grad]
         dummies = [fresh(F.zeros_like(outputs[k].detach())) for k in live]
         slopes = pull_back([outputs[k] for k in live], dummies, inputs, True)
-    if strict and len(live) < len(outputs):
-        raise RuntimeError(f"{name}(f, primals, tangents, strict=True): an output of f is independent of the primals")
 
     def push(*tangents: Any) -> Any:
         directions = leaves(tangents)
@@ -300,7 +260,7 @@ def _linearized(name: str, func: Callable, primals: tuple, has_aux: bool = False
         each = iter(results)
         return _released(tree_map(lambda _: next(each), value), create)
 
-    return _released(value, recorded), push, recorded, _released(aux, recorded)
+    return _released(value, recorded), push, _released(aux, recorded)
 
 
 # -- Jacobians ---------------------------------------------------------------------------------------------------------
@@ -392,7 +352,7 @@ def jacfwd(
     def call(*args: Any, **kwargs: Any) -> Any:
         numbers = _arguments(argnums, args, "jacfwd")
         selected = tuple(args[n] for n in numbers)
-        value, push, _, aux = _linearized("jacfwd", _of_selected(func, args, numbers, kwargs), selected, has_aux)
+        value, push, aux = _linearized("jacfwd", _of_selected(func, args, numbers, kwargs), selected, has_aux)
         inputs, outputs = leaves(selected), leaves(value)
 
         def column(*tangents: Tensor) -> list:

@@ -57,14 +57,14 @@ def leaves(nest: Any) -> list:
     return [nest] if children is None else [x for child in children for x in leaves(child)]
 
 
-def _fits(prefix: Any, nest: Any) -> bool:
+def fits(prefix: Any, nest: Any) -> bool:
     """Whether `prefix` has the structure of `nest`, or ends earlier."""
     inside, children = _children(prefix), _children(nest)
     if inside is None:
         return True
     if children is None or len(inside) != len(children) or isinstance(prefix, dict) != isinstance(nest, dict):
         return False
-    return all(map(_fits, inside, children))
+    return all(map(fits, inside, children))
 
 
 def _checked(name: str, in_dims: Any, args: tuple) -> tuple:
@@ -81,7 +81,7 @@ def _checked(name: str, in_dims: Any, args: tuple) -> tuple:
         )
     if isinstance(in_dims, int):
         return (in_dims,) * len(args)
-    if not _fits(in_dims, args):
+    if not fits(in_dims, args):
         raise ValueError(
             f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): in_dims is not compatible with the structure of `inputs`: "
             f"{len(args)} arguments were given."
@@ -157,7 +157,7 @@ def _run(func: Callable, name: str, dims: tuple, out_dims: Any, randomness: str,
             return x if at is None else level.wrap(_front(x, at))
 
         result = func(*tree_map(enter, args, dims), **kwargs)
-        if not _fits(out_dims, result):
+        if not fits(out_dims, result):
             raise ValueError(
                 f"vmap({name}, ..., out_dims={out_dims}): out_dims is not compatible with the structure of `outputs`."
             )
