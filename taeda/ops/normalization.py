@@ -15,9 +15,11 @@ from .table import composite, floating, pointwise, rows_op
 def vjp(formula, inputs, gradients):
     """Gradients of `formula(*inputs)` (written in differentiable operators) for the given output gradients: the double
     backward of a fused kernel, rarely run, is taken from its definition."""
-    tracked = [x for x in inputs if isinstance(x, F.Tensor) and x.requires_grad]
     with F.enable_grad():
+        # Aliases, because an input may depend on another one: only the formula's own slopes are wanted.
+        inputs = [F.alias(x) if isinstance(x, F.Tensor) and x.requires_grad else x for x in inputs]
         results = formula(*inputs)
+    tracked = [x for x in inputs if isinstance(x, F.Tensor) and x.requires_grad]
     results = results if isinstance(results, tuple) else (results,)
     pairs = [(r, g) for r, g in zip(results, gradients) if g is not None and r.requires_grad]
     found = (
