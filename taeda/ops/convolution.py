@@ -7,7 +7,7 @@ contractions only.
 
 from __future__ import annotations
 
-from .helpers import pair
+from .helpers import pair, tensor_argument
 from .namespace import F
 from .table import composite
 
@@ -135,6 +135,10 @@ def _convolution_weight(grad, input, weight_size, stride, padding, dilation, gro
 
 # -- the public forms --------------------------------------------------------------------------------------------------
 def _check(op, n, input, weight, bias, groups, transposed=False):
+    tensor_argument(op, "input", input)
+    tensor_argument(op, "weight", weight)
+    if bias is not None:
+        tensor_argument(op, "bias", bias)
     batched = input.dim() == n + 2
     if input.dim() not in (n + 1, n + 2):
         raise RuntimeError(
@@ -143,6 +147,8 @@ def _check(op, n, input, weight, bias, groups, transposed=False):
         )
     if weight.dim() != n + 2:
         raise RuntimeError(f"{op}(): weight must have {n + 2} dimensions, got {weight.dim()}")
+    if weight.shape[0] == 0:
+        raise RuntimeError(f"{op}(): weight must have at least one output channel, got {list(weight.shape)}")
     channels = input.shape[1 if batched else 0]
     if groups <= 0:
         raise RuntimeError(f"{op}(): groups must be positive, got {groups}")

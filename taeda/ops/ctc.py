@@ -15,12 +15,28 @@ from .scalar import exp, log, maximum, select
 from .table import composite, pointwise
 
 
-def _step(stay, advance, leap, skip, label):
-    """log(exp(stay) + exp(advance) + exp(leap)) + label; leaps are open only where `skip` holds."""
+def _terms(stay, advance, leap, skip):
+    """exp() of the ways into a state, relative to the largest, and that one; leaps are open only where `skip` holds."""
     leap = select(skip, leap, -math.inf)
     peak = maximum(maximum(stay, advance), leap)
     base = select(peak.eq(-math.inf), 0, peak)
-    return log(exp(stay - base) + exp(advance - base) + exp(leap - base)) + base + label
+    return (exp(stay - base), exp(advance - base), exp(leap - base)), base
+
+
+def _step(stay, advance, leap, skip, label):
+    (a, b, c), base = _terms(stay, advance, leap, skip)
+    return log(a + b + c) + base + label
+
+
+def _share(k):
+    """Slope of the step by its k-th way: that way's share, also where no way is open."""
+
+    def slope(g, stay, advance, leap, skip):
+        ways, _ = _terms(stay, advance, leap, skip)
+        total = ways[0] + ways[1] + ways[2]
+        return g * (ways[k] / select(total.eq(0), 1, total))
+
+    return slope
 
 
 pointwise(
@@ -31,6 +47,7 @@ pointwise(
     accepts=("f32", "f64"),
     method=False,
     function=False,
+    grad=(_share(0), _share(1), _share(2), None, lambda g: g),
 )
 
 

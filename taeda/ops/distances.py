@@ -44,4 +44,7 @@ def pdist(input, p=2):
     if input.shape[1] == 0:
         return F.zeros((n * (n - 1) // 2,), dtype=input.dtype)
     rows, columns = F.unbind(F.triu_indices(n, n, 1), 0)
-    return F.norm(F.index_select(input, 0, rows) - F.index_select(input, 0, columns), p, -1)
+    difference = F.index_select(input, 0, rows) - F.index_select(input, 0, columns)
+    if p == 0:  # a count, whose gradient is zero
+        return F.norm(difference.detach(), 0, -1) + F.sum(difference * 0, -1)
+    return F.norm(difference, p, -1)

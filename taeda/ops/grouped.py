@@ -27,10 +27,10 @@ def grouped_mm(mat_a, mat_b, *, offs=None, bias=None, out_dtype=None):
     ungrouped dimension: rows of mat_a ([M, K] @ [G, K, N] to [M, N]), columns of mat_b ([G, M, K] @ [K, N] to [M, N]),
     or the inner dimension of both ([M, K] @ [K, N] to [G, M, N]). What lies behind the last group is zeros.
     """
-    accepted = (F.float32, F.bfloat16, F.float16)
+    accepted = (F.float32, F.float64, F.bfloat16, F.float16)
     if mat_a.dtype not in accepted or mat_b.dtype is not mat_a.dtype:
         raise RuntimeError(
-            f"grouped_mm(): expected mat_a and mat_b of float32, bfloat16 or float16, got {mat_a.dtype} and {mat_b.dtype}"
+            f"grouped_mm(): expected mat_a and mat_b of one floating point dtype, got {mat_a.dtype} and {mat_b.dtype}"
         )
     if mat_a.dim() not in (2, 3) or mat_b.dim() not in (2, 3):
         raise RuntimeError(f"grouped_mm(): mat_a and mat_b have to be 2D or 3D, got {mat_a.dim()}D and {mat_b.dim()}D")

@@ -15,9 +15,11 @@ from .table import composite, floating, pointwise, rows_op
 def vjp(formula, inputs, gradients):
     """Gradients of `formula(*inputs)` (written in differentiable operators) for the given output gradients: the double
     backward of a fused kernel, rarely run, is taken from its definition."""
-    tracked = [x for x in inputs if isinstance(x, F.Tensor) and x.requires_grad]
     with F.enable_grad():
+        # Aliases, because an input may depend on another one: only the formula's own slopes are wanted.
+        inputs = [F.alias(x) if isinstance(x, F.Tensor) and x.requires_grad else x for x in inputs]
         results = formula(*inputs)
+    tracked = [x for x in inputs if isinstance(x, F.Tensor) and x.requires_grad]
     results = results if isinstance(results, tuple) else (results,)
     pairs = [(r, g) for r, g in zip(results, gradients) if g is not None and r.requires_grad]
     found = (
@@ -340,9 +342,19 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05):
 def instance_norm(
     input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-05
 ):
-    """Normalised over the positions of each channel of each sample."""
+    """Normalised over the positions of each channel of each sample; running statistics, where given, follow their means
+    over the batch."""
     if not use_input_stats:
         return F._nn_batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    spatial = list(range(2, input.dim()))
+    count = product(input.shape[2:])
+    if count == 1:
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {list(input.shape)}")
+    if running_mean is not None and running_var is not None:
+        with F.no_grad():
+            variance, mean = F.var_mean(input.detach(), spatial)
+            running_mean.lerp_(F.cast(F.mean(mean, 0), running_mean.dtype), momentum)
+            running_var.lerp_(F.cast(F.mean(variance, 0), running_var.dtype), momentum)
     return F._nn_group_norm(input, input.shape[1], weight, bias, eps)
 
 
@@ -370,10 +382,11 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
     if input.dim() < 2:
         raise RuntimeError(f"batch_norm(): expected at least 2 dimensions, got {input.dim()}")
     dims = (0, *range(2, input.dim()))
-    use_batch = training or running_mean is None
-    if use_batch:
+    if not training and (running_mean is None or running_var is None):
+        raise RuntimeError("batch_norm(): running_mean and running_var must be given unless training")
+    if training:
         count = product(input.shape[d] for d in dims)
-        if isinstance(count, int) and count <= 1 and training:
+        if isinstance(count, int) and count <= 1:
             raise ValueError(
                 f"Expected more than 1 value per channel when training, got input size {list(input.shape)}"
             )
@@ -381,7 +394,7 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         center = F.sum(x, dims, True) / count
         d = x - center
         variance = F._sum_squares(d, dims, True) / count
-        if training and running_mean is not None:
+        if running_mean is not None:
             with F.no_grad():
                 running_mean.lerp_(F.cast(F.reshape(center, (-1,)), running_mean.dtype), momentum)
                 running_var.lerp_(
@@ -396,6 +409,8 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
 @composite(nn=True, function=False, samples=lambda t: [((t(2, 5, 3, 3), 3), {})], oracle="oracles.local_response_norm")
 def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
     """input over a power of the mean square across neighbouring channels."""
+    if input.dim() < 3:
+        raise ValueError(f"local_response_norm(): expected 3D or higher dimensionality input, got {input.dim()}D")
     square = F.unsqueeze(F.square(input), 1)
     tail = [0, 0] * (input.dim() - 2)
     padded = F.pad(square, [*tail, size // 2, (size - 1) // 2])

@@ -74,6 +74,16 @@ def pad(input, pad, mode="constant", value=None):
             "Padding length should be less than or equal to two times the input dimension but got padding length "
             f"{len(pad)} and input of dimension {input.dim()}"
         )
+    if mode not in ("constant", "reflect", "replicate", "circular"):
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    if mode != "constant" and value:
+        raise RuntimeError(f"pad(): padding mode {mode!r} doesn't take in a value, got {value}")
+    n = len(pad) // 2
+    if mode != "constant" and (not 1 <= n <= 3 or input.dim() not in (n + 1, n + 2)):
+        raise NotImplementedError(
+            f"pad(): mode {mode!r} pads the last dimensions of inputs with one or two dimensions more, one to three; got "
+            f"padding {pad} of a {input.dim()}D input"
+        )
     for k in range(len(pad) // 2):  # negative padding cuts
         before, after = pad[2 * k : 2 * k + 2]
         if before < 0 or after < 0:
@@ -87,8 +97,6 @@ def pad(input, pad, mode="constant", value=None):
             pad[2 * k : 2 * k + 2] = max(before, 0), max(after, 0)
     if mode == "constant":
         return F._pad_constant(input, pad, 0 if value is None else value) if any(pad) else F.clone(input)
-    if mode not in ("reflect", "replicate", "circular"):
-        raise NotImplementedError(f"Unrecognised padding mode {mode}")
     for k in range(len(pad) // 2):
         d = input.dim() - 1 - k
         if pad[2 * k] or pad[2 * k + 1]:

@@ -354,6 +354,8 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
 @composite(nn=True, function=False)
 def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     """Softmax of the logits plus Gumbel noise; hard: one-hot forward, the soft gradient backward."""
+    if not logits.is_floating_point():
+        raise RuntimeError(f"gumbel_softmax(): logits must be of a floating point dtype, got {logits.dtype}")
     noise = F.empty_like(logits).exponential_().log()
     soft = F.softmax((logits - noise) / tau, dim)
     if not hard:
