@@ -15,7 +15,7 @@ def _mh(x):
 
 def _follows(A) -> bool:
     """Whether a gradient may be wanted: it needs the vectors."""
-    return F.is_grad_enabled() and A.requires_grad
+    return F.is_grad_enabled() and (A.requires_grad or F.transforming())
 
 
 def _lower(name, UPLO) -> bool:

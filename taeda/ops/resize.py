@@ -157,7 +157,6 @@ def _samples(t):
         ((t(1, 2, 3, 4), (5, 7)), {"mode": "bilinear"}),
         ((t(1, 2, 3, 4), (5, 7)), {"mode": "bilinear", "align_corners": True}),
         ((t(1, 2, 3, 2, 3), (4, 2, 5)), {"mode": "trilinear"}),
-        ((t(1, 2, 3, 4), (5, 2)), {"mode": "nearest-exact"}),
     ]
 
 

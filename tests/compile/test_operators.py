@@ -27,6 +27,7 @@ DATA_DEPENDENT = {
     "one_hot",
     "histogram",
     "histogramdd",
+    "pdist",
 }
 #: Operators whose gradient branches on values.
 DATA_DEPENDENT_GRADIENT = {"cumprod", "vander"}

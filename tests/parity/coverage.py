@@ -43,7 +43,12 @@ NAMESPACES = (
     ("torch.special", torch.special, taeda.special, "special"),
     ("torch.autograd", torch.autograd, taeda.autograd, "autograd"),
     ("torch.autograd.functional", torch.autograd.functional, taeda.autograd.functional, "autograd.functional"),
-    ("torch.autograd.forward_ad", torch.autograd.forward_ad, getattr(taeda.autograd, "forward_ad", None), "autograd.forward_ad"),
+    (
+        "torch.autograd.forward_ad",
+        torch.autograd.forward_ad,
+        getattr(taeda.autograd, "forward_ad", None),
+        "autograd.forward_ad",
+    ),
     ("torch.autograd.graph", torch.autograd.graph, taeda.autograd.graph, "autograd.graph"),
     ("torch.func", torch.func, taeda.func, "func"),
 )
@@ -170,7 +175,11 @@ def _same_code(prefix: str, name: str, other: str) -> bool:
     where, _, there = other.rpartition(".")
     spaces = {"torch": taeda, "Tensor": taeda.Tensor, "nn.functional": taeda.nn.functional}
     mine, theirs = getattr(spaces[prefix], name, None), getattr(spaces[where], there, None)
-    return mine is not None and theirs is not None and (mine is theirs or name.removesuffix("_") == there.removesuffix("_"))
+    return (
+        mine is not None
+        and theirs is not None
+        and (mine is theirs or name.removesuffix("_") == there.removesuffix("_"))
+    )
 
 
 # -- the page --------------------------------------------------------------------------------------------------------------
@@ -206,7 +215,10 @@ def page() -> str:
         lines.append(f"| `{title}` | " + " | ".join(map(str, row)) + " |")
         details.append((title, idle, missing, {n: reasons[n] for n in different}))
     lines.append("| **all** | " + " | ".join(f"**{n}**" for n in totals) + " |")
-    lines += ["", f"Parity cases written as expressions: {_expressions()}; operators of the table with samples or an oracle: {_sampled()}."]
+    lines += [
+        "",
+        f"Parity cases written as expressions: {_expressions()}; operators of the table with samples or an oracle: {_sampled()}.",
+    ]
     lines += ["", "## Missing", ""]
     lines += [f"- `{title}`: {_wrapped(missing)}" for title, _, missing, _ in details if missing] or ["Nothing."]
     lines += ["", "## Different on purpose", "", "| name | reason |", "| --- | --- |"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip("torch")
-from . import coverage  # noqa: E402
+from . import coverage
 
 
 def test_the_page_is_up_to_date():

@@ -270,7 +270,8 @@ def jacobians(m, d):
 
     F, args = m.autograd.functional, (d(3), d(3, seed=1))
     plain = F.jacobian(fn, args)
-    return plain, F.jacobian(fn, args, vectorize=True), F.jacobian(fn, args, vectorize=True, strategy="forward-mode")
+    forward = F.jacobian(fn, args, vectorize=True, strategy="forward-mode")
+    return plain, F.jacobian(fn, args, vectorize=True), [[x.detach() for x in row] for row in forward]
 
 
 @program

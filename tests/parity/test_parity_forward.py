@@ -308,7 +308,7 @@ def dual_numbers(m, d):
             m.nn.functional.pad(a, (1, 1)),
             m.nn.functional.scaled_dot_product_attention(a[None], a[None], a[None]),
         ):
-            found.append(tuple(fw.unpack_dual(y)))
+            found += [tuple(fw.unpack_dual(y))]
         found.append(float(a.sum()) > 100)
     return found
 
@@ -349,7 +349,7 @@ def dual_complex(m, d):
             m.real,
             m.conj,
             lambda a: a * a.conj(),
-            lambda a: (a @ a),
+            lambda a: a @ a,
             lambda a: a.sum().abs() ** 2,
             lambda a: m.view_as_real(a) ** 2,
             lambda a: a / (a + 2),
