@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy
 import pytest
+from ops.samples import Maker, convert, pointwise_sample, samples_of, tensor
+from ops.test_generated import CURVES, MAPS, SAMPLED, _differentiable
+from ops.test_gradients_rest import CALLS
 
 import taeda
 from taeda._bind import bound
 from taeda.autograd import forward_ad, grad
-
-from ops.samples import Maker, convert, pointwise_sample, samples_of, tensor
-from ops.test_generated import CURVES, MAPS, SAMPLED, _differentiable
-from ops.test_gradients_rest import CALLS
 
 
 def _floats(value):
