@@ -24,6 +24,21 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
     return F.norm(x1 - x2 + eps, p, -1, keepdim)
 
 
+def _pairs(n):
+    """Rows and columns above the diagonal of an n x n matrix, in order: each from its number alone, so that the count
+    may be one that is known later."""
+    k = F.arange(n * (n - 1) // 2)
+    half = n - 0.5
+    row = F.cast(-F.sqrt(F.cast(k, F.float64) * -2 + half * half) + half, F.int64)
+
+    def start(row):
+        return row * (2 * n - 1 - row) // 2
+
+    row = F._where(F.gt(start(row), k), row - 1, row)  # the root may be rounded across a whole number
+    row = F._where(F.le(start(row + 1), k), row + 1, row)
+    return row, k - start(row) + row + 1
+
+
 @composite(
     nn=True,
     samples=lambda t: [((t(4, 3),), {}), ((t(4, 3),), {"p": 1}), ((t(4, 3),), {"p": 3})],
@@ -43,7 +58,7 @@ def pdist(input, p=2):
         return F.zeros((0,), dtype=input.dtype)
     if input.shape[1] == 0:
         return F.zeros((n * (n - 1) // 2,), dtype=input.dtype)
-    rows, columns = F.unbind(F.triu_indices(n, n, 1), 0)
+    rows, columns = _pairs(n)
     difference = F.index_select(input, 0, rows) - F.index_select(input, 0, columns)
     if p == 0:  # a count, whose gradient is zero
         return F.norm(difference.detach(), 0, -1) + F.sum(difference * 0, -1)

@@ -427,6 +427,7 @@ def _adaptive_max(op, n, input, output_size, return_indices):
     if 0 in target:
         values = _empty_pool(input, n, target)
         return values, F.zeros(values.shape, dtype=F.int64)
+    # A window's size must be known for the kernel that picks from it.
     if all(isinstance(s, int) and s % t == 0 for s, t in zip(sizes, target)):
         kernel = [s // t for s, t in zip(sizes, target)]
         return _values_and_places(n, input, kernel, kernel, [0] * n, [1] * n, False, return_indices)

@@ -156,7 +156,6 @@ def _samples(t):
         ((t(1, 2, 4),), {"scale_factor": 2, "mode": "linear"}),
         ((t(1, 2, 3, 4), (5, 7)), {"mode": "bilinear"}),
         ((t(1, 2, 3, 4), (5, 7)), {"mode": "bilinear", "align_corners": True}),
-        ((t(1, 2, 3, 2, 3), (4, 2, 5)), {"mode": "trilinear"}),
     ]
 
 

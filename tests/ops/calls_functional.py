@@ -104,6 +104,13 @@ CALLS = {
         for tail in ("", "_with_indices")
     },
     # resizing and grids
+    "interpolate": [
+        (on("interpolate", (4, 2, 5), mode="trilinear"), floats((1, 1, 3, 2, 3))),
+        (on("interpolate", (4, 2), mode="nearest-exact"), floats((1, 1, 3, 4))),
+        (on("interpolate", (4, 2), mode="bicubic"), floats((1, 1, 3, 4))),
+        (on("interpolate", (2, 3), mode="bilinear", antialias=True), floats((1, 1, 5, 4))),
+        (on("interpolate", (2, 3), mode="area"), floats((1, 1, 5, 4))),
+    ],
     "upsample_nearest": (on("upsample_nearest", (4, 5)), floats((1, 1, 3, 2))),
     "upsample_bilinear": (on("upsample_bilinear", (4, 5)), floats((1, 1, 3, 2))),
     "_grid_aligned": (on("_grid_aligned", 4), floats((2, 3))),
