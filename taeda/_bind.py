@@ -383,6 +383,7 @@ def install(public: dict) -> None:
         randomized=lambda fill, size: fill(size),  # taeda.func puts its own here
         spread=lambda made, like: made,
         transforming=lambda: False,
+        differentiated=lambda t: _core.is_grad_enabled() and t.requires_grad,
         values_known=lambda: not _core.is_tracing(),
         become_view=_core.become_view,
         is_grad_enabled=_core.is_grad_enabled,

@@ -131,6 +131,10 @@ def tensor_text(self) -> str:
         suffixes.append(f"grad_fn=<{node.name()}>")
     elif self.requires_grad:
         suffixes.append("requires_grad=True")
+    level = _core.forward_level(self)
+    tangent = _core.tangent(self, level) if level >= 0 else None
+    if tangent is not None:
+        suffixes.append(f"tangent={tangent!r}")
     text = prefix + body
     line = len(text) - text.rfind("\n")
     for suffix in suffixes:

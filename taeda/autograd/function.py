@@ -60,6 +60,8 @@ class Function:
     """
 
     _has_setup_context = False
+    #: True: vmap may run forward, backward and jvp over batches; forward must not depend on values.
+    generate_vmap_rule = False
 
     def __init__(self, *args: Any, **kwargs: Any):
         raise RuntimeError(
@@ -96,6 +98,15 @@ class Function:
         raise NotImplementedError(_NO_BACKWARD)
 
     @staticmethod
+    def vmap(info: Any, in_dims: tuple, *args: Any) -> Any:
+        """(outputs, out_dims) for a batch: args have the batch at dimension in_dims (None: no batch); `info` has
+        batch_size and randomness."""
+        raise NotImplementedError(
+            "To use autograd.Function with vmap, you must either override the vmap static method or set "
+            "generate_vmap_rule=True."
+        )
+
+    @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
         """Forward mode: the tangents of the outputs, given those of the arguments of forward (None where there is
         none)."""
@@ -108,10 +119,10 @@ class Function:
         """Runs forward and records the operation."""
         if kwargs or cls._has_setup_context:
             args = _bound(cls, args, kwargs)
-        if _core.forward_level(*args) >= 0:
+        if _core.is_transformed(*args):
             import taeda  # its transforms build on this package
 
-            return taeda.func.forward.apply_function(cls, args, _core.apply_function, FunctionCtx)
+            return taeda.func.custom.apply_function(cls, args)
         return _core.apply_function(cls, FunctionCtx, args)
 
 

@@ -1,6 +1,7 @@
 """Transforms of functions: `vmap` over batches, gradients and Jacobians as functions, modules as functions of their
 parameters. As `torch.func`."""
 
+from . import custom, forward, tape  # noqa: F401  (taeda.autograd looks for them here)
 from .modules import functional_call, functionalize, replace_all_batch_norm_modules_, stack_module_state
 from .transforms import grad, grad_and_value, hessian, jacfwd, jacrev, jvp, linearize, vjp
 from .vmap import debug_unwrap, vmap

@@ -56,9 +56,14 @@ def _zeros(like: Tensor) -> Tensor:
     return zeros if same_layout(zeros, like) else in_layout(zeros, like)
 
 
+def _offset(t: Tensor) -> int:
+    value = value_of(t)
+    return t.storage_offset() if value is None else _offset(value.inner)
+
+
 def _of_base(t: Tensor, base: Tensor, tangent: Tensor) -> Tensor:
     """What view `t` of `base` is of the base's tangent."""
-    offset = t.storage_offset() - base.storage_offset()
+    offset = _offset(t) - _offset(base)
     return F._as_strided(tangent, t.shape, t.stride(), offset, tangent.stride())
 
 

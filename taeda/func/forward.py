@@ -7,14 +7,22 @@ tape and lower transforms see what they always see, and gives the results their 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from .. import _core
 from .._bind import write_back
 from ..ops.namespace import F
 from . import levels
-from .duals import below, differentiable, in_layout, make_dual, same_layout, take_apart, tangent_for_writing, tangent_of
+from .duals import (
+    differentiable,
+    highest,
+    in_layout,
+    make_dual,
+    same_layout,
+    take_apart,
+    tangent_for_writing,
+    tangent_of,
+)
 from .levels import Level, value_of
 from .tangents import Tangents, invoke, push
 
@@ -47,11 +55,11 @@ def forward(op: Any, args: list, level: int) -> Any:
     results, pushed = push(op, args, tangents)
     for y, t in zip(results, pushed):
         if t is not None and not any(y is a for a in args):
-            _core.set_tangent(y, level, t if op.kind == "view" else _own(t, y, tangents))
+            _core.set_tangent(y, level, t if op.kind == "view" else own_tangent(t, y, tangents))
     return results if len(results) > 1 else results[0]
 
 
-def _own(t: Tensor, y: Tensor, given: Tangents) -> Tensor:
+def own_tangent(t: Tensor, y: Tensor, given: Tangents) -> Tensor:
     """The tangent in memory that it shares with no other."""
     shared = (
         value_of(t) is not None
@@ -83,44 +91,12 @@ def _write(op: Any, args: list, tangents: Tangents, level: int) -> Tensor:
     return target
 
 
-# -- functions of the user's own ---------------------------------------------------------------------------------------
-def apply_function(cls: Any, args: tuple, run: Callable, make_context: Callable) -> Any:
-    """`Function.apply` on arguments with tangents: forward runs without them, `jvp` gives those of the results."""
-    return _applied(cls, args, run, make_context)[0]
+def _differentiated(t: Tensor) -> bool:
+    return (F.is_grad_enabled() and t.requires_grad) or highest([t]) >= 0
 
 
-def _applied(cls: Any, args: tuple, run: Callable, make_context: Callable) -> tuple[Any, Any]:
-    level = _core.forward_level(*args)
-    if level < 0:
-        contexts: list = []
-
-        def make() -> Any:
-            contexts.append(make_context())
-            return contexts[-1]
-
-        return run(cls, make, args), contexts[0]
-    given = [tangent_of(a, level) for a in args]
-    with below(level):
-        result, ctx = _applied(cls, args, run, make_context)
-        pushed = cls.jvp(ctx.of_forward_mode(), *given)
-        several = result if isinstance(result, (tuple, list)) else (result,)
-        pushed = pushed if isinstance(pushed, (tuple, list)) else (pushed,)
-        if len(pushed) != len(several):
-            raise RuntimeError(
-                f"{cls.__name__}.jvp: expected {len(several)} tangents, one per output of forward, got {len(pushed)}"
-            )
-        for y, t in zip(several, pushed):
-            if t is None or not differentiable(y):
-                continue
-            if tuple(t.shape) != tuple(y.shape):
-                raise RuntimeError(
-                    f"{cls.__name__}.jvp: expected a tangent of shape {list(y.shape)}, got {list(t.shape)}"
-                )
-            _core.set_tangent(y, level, _own(t, y, given))
-    return result, ctx
-
-
+F.differentiated = _differentiated
 levels.forward_rule = forward
 _core.set_hook("forward", forward)
 
-__all__ = ["ForwardLevel", "apply_function", "make_dual", "take_apart"]
+__all__ = ["ForwardLevel", "make_dual", "own_tangent", "take_apart"]

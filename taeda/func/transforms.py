@@ -52,7 +52,9 @@ def _released(value: Any, recorded: bool) -> Any:
 
 # -- functions of some of their arguments ------------------------------------------------------------------------------
 def _arguments(argnums: Any, args: tuple, name: str) -> tuple[int, ...]:
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if not isinstance(argnums, (int, tuple)):
+        raise RuntimeError(f"{name}: argnums must be int or Tuple[int, ...], got: {type(argnums)}")
+    numbers = (argnums,) if isinstance(argnums, int) else argnums
     for n in numbers:
         if not isinstance(n, int) or not -len(args) <= n < len(args):
             raise RuntimeError(f"{name}: got argnum={n}, but only {len(args)} positional inputs")
@@ -289,6 +291,14 @@ def _starts(tensors: list) -> list[int]:
     return found[:-1]
 
 
+def _check_real(inputs: Any, name: str) -> None:
+    for k, x in enumerate(leaves(inputs)):
+        if isinstance(x, Tensor) and x.is_complex():
+            raise RuntimeError(
+                f"{name}: Expected all inputs to be real but received complex tensor at flattened input idx: {k}"
+            )
+
+
 def _of_selected(func: Callable, args: tuple, numbers: tuple, kwargs: dict) -> Callable:
     """`func` of its arguments `numbers`, the others fixed."""
 
@@ -323,6 +333,7 @@ def jacrev(func: Callable, argnums: Any = 0, *, has_aux: bool = False, chunk_siz
     def call(*args: Any, **kwargs: Any) -> Any:
         numbers = _arguments(argnums, args, "jacrev")
         selected = tuple(args[n] for n in numbers)
+        _check_real(selected, "jacrev")
         value, pull, *aux = vjp(_of_selected(func, args, numbers, kwargs), *selected, has_aux=has_aux)
         outputs = leaves(value)
 
@@ -352,6 +363,7 @@ def jacfwd(
     def call(*args: Any, **kwargs: Any) -> Any:
         numbers = _arguments(argnums, args, "jacfwd")
         selected = tuple(args[n] for n in numbers)
+        _check_real(selected, "jacfwd")
         value, push, aux = _linearized("jacfwd", _of_selected(func, args, numbers, kwargs), selected, has_aux)
         inputs, outputs = leaves(selected), leaves(value)
 

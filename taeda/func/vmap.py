@@ -211,6 +211,10 @@ def vmap(
     return mapped
 
 
+def _batching() -> bool:
+    return any(isinstance(level, VmapLevel) for level in stack())
+
+
 def randomized(fill: Callable, size: Any) -> Tensor:
     """Random numbers of `size`, drawn by `fill(size)`, as the transforms under way want them."""
     sizes = list(size)
@@ -255,5 +259,5 @@ def debug_unwrap(tensor: Tensor, *, recurse: bool = True) -> Tensor:
 
 F.randomized = randomized
 F.spread = spread
-F.transforming = lambda: bool(stack())
-F.values_known = lambda: not (stack() or _core.is_tracing())
+F.transforming = _batching
+F.values_known = lambda: not (_batching() or _core.is_tracing())

@@ -13,11 +13,6 @@ def _mh(x):
     return F.conj(F.transpose(x, -2, -1))
 
 
-def _follows(A) -> bool:
-    """Whether a gradient may be wanted: it needs the vectors."""
-    return F.is_grad_enabled() and (A.requires_grad or F.transforming())
-
-
 def _lower(name, UPLO) -> bool:
     if not isinstance(UPLO, str) or UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
@@ -38,7 +33,7 @@ def linalg_eigh(A, UPLO="L"):
 def linalg_eigvalsh(A, UPLO="L"):
     """The eigenvalues of Hermitian matrices, ascending."""
     check_square("linalg.eigvalsh", A)
-    return F._linalg_eigh(A, _lower("linalg.eigvalsh", UPLO), _follows(A), "linalg.eigvalsh")[0]
+    return F._linalg_eigh(A, _lower("linalg.eigvalsh", UPLO), F.differentiated(A), "linalg.eigvalsh")[0]
 
 
 @composite(function=False, out=True)
@@ -52,7 +47,7 @@ def linalg_eig(A):
 def linalg_eigvals(A):
     """The eigenvalues of square matrices, complex, in no order."""
     check_square("linalg.eigvals", A)
-    return F._linalg_eig(A, _follows(A))[0]
+    return F._linalg_eig(A, F.differentiated(A))[0]
 
 
 # -- singular values -----------------------------------------------------------------------------------------------------
@@ -77,7 +72,7 @@ def linalg_svdvals(A, *, driver=None):
     """The singular values of matrices, descending."""
     check_matrix("linalg.svdvals", A)
     _driver("linalg.svdvals", driver)
-    return F._linalg_svd(A, False, _follows(A), "linalg.svdvals")[1]
+    return F._linalg_svd(A, False, F.differentiated(A), "linalg.svdvals")[1]
 
 
 @composite(method=True, out=True)

@@ -139,7 +139,7 @@ def lobpcg(
         )
     if not 0 < k <= n:
         raise ValueError(f"{name}: k must be positive and not greater than n={n}, got {k}")
-    if A.requires_grad and B is not None:
+    if F.differentiated(A) and B is not None:
         raise ValueError(f"{name}: gradients are defined for the problem without B only")
     for what, t in (("B", B), ("iK", iK)):
         if t is not None and tuple(t.shape) != tuple(A.shape):
@@ -160,4 +160,4 @@ def lobpcg(
         values = F.stack([e for e, _ in found]) if found else F.zeros((0, k), dtype=real_dtype(A.dtype))
         vectors = F.stack([v for _, v in found]) if found else F.zeros((0, m, k), dtype=A.dtype)
         values, vectors = F.reshape(values, (*batch, k)), F.reshape(vectors, (*batch, m, k))
-    return F._lobpcg_pairs(A, values, vectors) if A.requires_grad else (values, vectors)
+    return F._lobpcg_pairs(A, values, vectors) if F.differentiated(A) else (values, vectors)

@@ -268,10 +268,9 @@ def batched_tangents(m, d):
 def dual_numbers(m, d):
     fw = m.autograd.forward_ad
     x, t = d(2, 3), d(2, 3)
-    found = []
     with fw.dual_level():
         a = fw.make_dual(x, t)
-        for y in (
+        results = (
             a.exp(),
             a @ a.t(),
             a.softmax(-1),
@@ -307,10 +306,8 @@ def dual_numbers(m, d):
             m.nn.functional.interpolate(a[None], scale_factor=2, mode="linear"),
             m.nn.functional.pad(a, (1, 1)),
             m.nn.functional.scaled_dot_product_attention(a[None], a[None], a[None]),
-        ):
-            found += [tuple(fw.unpack_dual(y))]
-        found.append(float(a.sum()) > 100)
-    return found
+        )
+        return [tuple(fw.unpack_dual(y)) for y in results], float(a.sum()) > 100
 
 
 @program
@@ -476,6 +473,25 @@ def functionalized(m, d):
         return b
 
     return m.func.functionalize(f)(d(3))
+
+
+@program
+def second_derivatives_of_fused_kernels(m, d):
+    F = m.nn.functional
+    x, w, q, k = d(2, 4), d(4), d(1, 3, 2), m.tensor([0, 3])
+    functions = (
+        lambda a: (a.softmax(-1) ** 2).sum(),
+        lambda a: (a.log_softmax(-1) ** 2).sum(),
+        lambda a: (F.layer_norm(a, (4,), w, w + 1) ** 3).sum(),
+        lambda a: (F.rms_norm(a, (4,), w) ** 3).sum(),
+        lambda a: F.cross_entropy(a * a.sum(), k) ** 2,
+        lambda a: (a.logsumexp(-1) ** 2).sum(),
+        lambda a: a.norm() ** 3,
+        lambda a: a.std(0).sum() ** 2,
+    )
+    found = [t(f)(x) for f in functions for t in (m.func.hessian, lambda f: m.func.jacrev(m.func.jacrev(f)))]
+    attend = lambda a: (F.scaled_dot_product_attention(a, a, a) ** 2).sum()  # noqa: E731
+    return found, m.func.hessian(attend)(q), [m.autograd.functional.hessian(f, x) for f in functions]
 
 
 # -- functional derivatives --------------------------------------------------------------------------------------------
