@@ -56,7 +56,7 @@ newaxis = None
 #: Loaded on first use: `import taeda` stays fast.
 _SUBMODULES = frozenset(
     ("autograd", "capture", "codegen", "data", "execute", "export", "ir", "jit", "nn", "optim", "passes", "return_types",
-     "serialization",      "utils")
+     "serialization", "special", "utils")
 )  # fmt: skip
 #: name -> the module that defines it.
 _LAZY = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 #: Names of the fields where they are not (values, indices).
 FIELDS: dict[str, tuple[str, ...]] = {
+    "frexp": ("mantissa", "exponent"),
     "aminmax": ("min", "max"),
     "histogram": ("hist", "bin_edges"),
     "histogramdd": ("hist", "bin_edges"),

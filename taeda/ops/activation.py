@@ -298,7 +298,7 @@ def glu(input, dim=-1):
 @composite(
     method=True,
     out=True,
-    inplace=True,
+    inplace="function",
     oracle="lambda x, eps=None: scipy.special.logit(x if eps is None else numpy.clip(x, eps, 1 - eps))",
     samples=lambda t: [((t(3, 4, low=0.1, high=0.9),), {}), ((t(3, 4),), {"eps": 0.1})],
 )

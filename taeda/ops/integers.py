@@ -1,0 +1,163 @@
+"""Functions of whole numbers, and of floating point numbers as whole steps: gcd, lcm, nextafter, frexp."""
+
+from __future__ import annotations
+
+import math
+
+from .expr import Expr, as_expr, bitcast, cast, const, loop, select
+from .helpers import tensor_argument
+from .namespace import F
+from .scalar import isnan
+from .table import composite, floating, integral, pointwise
+
+
+# -- divisors ----------------------------------------------------------------------------------------------------------
+def _gcd(a: Expr, b: Expr) -> Expr:
+    """Euclid's algorithm; 92 steps are enough for 64 bits (Lame 1844)."""
+    found, _ = loop((a, b), lambda a, b: (b.ne(0), (b, a % b)), limit=93)
+    return abs(found)
+
+
+def _lcm(a: Expr, b: Expr) -> Expr:
+    divisor = _gcd(a, b)
+    return abs(select(divisor.eq(0), as_expr(0, a.dtype), a / divisor * b))
+
+
+def _whole_samples(t):
+    a, b = t.ints(3, 4, low=-40, high=40), t.ints(4, low=-40, high=40)
+    return [((a, b), {}), ((a * 6, b[0] * 0), {})]
+
+
+for _name, _fn, _doc in (
+    ("gcd", _gcd, "The greatest common divisor, element by element; gcd(0, 0) is 0."),
+    ("lcm", _lcm, "The least common multiple, element by element; 0 where one of the two is 0."),
+):
+    pointwise(
+        _name,
+        _fn,
+        types="TT->T",
+        params="Tensor input, Tensor other",
+        grad=False,
+        accepts=integral,
+        samples=_whole_samples,
+        oracle=f"numpy.{_name}",
+        doc=_doc,
+    )
+
+
+# -- the next number ---------------------------------------------------------------------------------------------------
+def _towards(x: Expr, to: Expr, neighbour) -> Expr:
+    """neighbour(magnitude, bigger) gives the next magnitude up or down from one that is not 0."""
+    zero = as_expr(0, x.dtype)
+    up = to > x
+    grows = up ^ (x < 0)
+    moved = neighbour(abs(x), grows)
+    y = select(x < 0, -moved, moved)
+    first = neighbour(zero, const(True, "b1"))  # after 0
+    y = select(x.eq(0), select(up, first, -first), y)
+    y = select(x.eq(to), to, y)
+    return select(isnan(x) | isnan(to), as_expr(math.nan, x.dtype), y)
+
+
+def _next_of_own(a: Expr, bigger: Expr) -> Expr:
+    whole = "i32" if a.dtype == "f32" else "i64"
+    bits = bitcast(a, whole)
+    return bitcast(select(bigger, bits + 1, bits - 1), a.dtype)
+
+
+def _next_bfloat16(a: Expr, bigger: Expr) -> Expr:
+    """A bfloat16 is the upper half of a float32."""
+    bits = bitcast(a, "i32")
+    return bitcast(select(bigger, bits + (1 << 16), bits - (1 << 16)), "f32")
+
+
+def _next_float16(a: Expr, bigger: Expr) -> Expr:
+    """In float32: 13 bits more than a float16 has; below 2**-14 the steps are all of one size."""
+    bits = bitcast(a, "i32")
+    normal = bitcast(select(bigger, bits + (1 << 13), bits - (1 << 13)), "f32")
+    tiny = select(bigger, a + 2.0**-24, a - 2.0**-24)
+    y = select((a < 2.0**-14) | (a.eq(2.0**-14) & ~bigger), tiny, normal)
+    return select(a.eq(math.inf), as_expr(65504.0, "f32"), y)
+
+
+for _name, _neighbour in (
+    ("_nextafter", _next_of_own),
+    ("_nextafter_bf16", _next_bfloat16),
+    ("_nextafter_f16", _next_float16),
+):
+    pointwise(
+        _name,
+        lambda x, to, _neighbour=_neighbour: _towards(x, to, _neighbour),
+        types="TT->T",
+        params="Tensor input, Tensor other",
+        grad=(lambda g, x, to: select(x.eq(to), as_expr(0, g.dtype), g), lambda g, x, to: select(x.eq(to), g, 0)),
+        accepts=floating,
+        method=False,
+    )
+
+
+@composite(
+    method=True,
+    out=True,
+    inplace=True,
+    samples=lambda t: [((t(3, 4), t(4)), {})],
+    oracle="numpy.nextafter",
+    opcheck=False,
+)
+def nextafter(input, other):
+    """The next number after input that its dtype has, towards other; other where the two are equal."""
+    tensor_argument("nextafter", "input", input)
+    tensor_argument("nextafter", "other", other)
+    dtype = F.result_type(input, other)
+    op = F._nextafter_bf16 if dtype is F.bfloat16 else F._nextafter_f16 if dtype is F.float16 else F._nextafter
+    return op(input, other)
+
+
+# -- parts of a floating point number ----------------------------------------------------------------------------------
+def _exponent_bits(x: Expr) -> tuple[Expr, Expr, Expr]:
+    """(bits of the magnitude scaled to be normal, exponent as frexp counts it, whether x is 0, infinite or NaN)."""
+    whole, places, bias = ("i32", 23, 126) if x.dtype == "f32" else ("i64", 52, 1022)
+    a = abs(x)
+    smallest = 2.0 ** (1 - bias)
+    lift = places + 2
+    bits = bitcast(select(a < smallest, a * 2.0**lift, a), whole)
+    exponent = (bits >> places) - bias - select(a < smallest, const(lift, whole), const(0, whole))
+    special = a.eq(0) | ~(a < math.inf)
+    return bits, exponent, special
+
+
+def _mantissa(x: Expr) -> Expr:
+    bits, _, special = _exponent_bits(x)
+    places, bias = (23, 126) if x.dtype == "f32" else (52, 1022)
+    y = bitcast((bits & ((1 << places) - 1)) | (bias << places), x.dtype)
+    return select(special, x, select(x < 0, -y, y))
+
+
+def _exponent(x: Expr) -> Expr:
+    _, exponent, special = _exponent_bits(x)
+    return cast(select(special, const(0, exponent.dtype), exponent), "i64")
+
+
+pointwise(
+    "_frexp_mantissa",
+    _mantissa,
+    types="T->T",
+    grad=lambda g, x, y: select((abs(x) < math.inf) & x.ne(0), g * (y / x), g),
+    accepts=floating,
+    method=False,
+    oracle="numpy.frexp(x)[0]",
+    domain=(0.51, 0.99),
+)
+pointwise("_frexp_exponent", _exponent, types="T->i", params="Tensor input", grad=False, accepts=floating, method=False)
+
+
+@composite(method=True, out=True, opcheck=False)
+def frexp(input):
+    """(mantissa, exponent): input = mantissa * 2 ** exponent with a magnitude of [1/2, 1), and exponent int32.
+
+    0, infinities and NaN are their own mantissa, with exponent 0.
+    """
+    tensor_argument("frexp", "input", input)
+    if not input.is_floating_point():
+        raise RuntimeError(f"frexp(): only supports floating-point dtypes, got {input.dtype}")
+    return F.result_pair("frexp", F._frexp_mantissa(input), F._frexp_exponent(input).to(F.int32))
