@@ -8,7 +8,7 @@ from . import special_tables as table
 from .approximations import _two_product, _via_f64, polynomial
 from .expr import Expr, as_expr, copysign, fma, minimum, select, sqrt
 from .gamma_approximations import INF, NAN, fitted
-from .scalar import definition, erf, erfc, exp, log, log1p
+from .scalar import definition, erf, exp, log, log1p
 from .special_functions import erfcx
 
 _SQRT_HALF = math.sqrt(0.5)
@@ -83,4 +83,5 @@ def _log_ndtr(x: Expr) -> Expr:
     if x.dtype == "f32":
         return _via_f64("log_ndtr", x)
     t = x * _SQRT_HALF
-    return select(x < -1, log(0.5 * erfcx(-t)) - t * t, log1p(erfc(t) * -0.5))
+    below, above = log(0.5 * erfcx(-t)) - x * x * 0.5, log1p(-_normal_tail(minimum(abs(x), as_expr(40.0, "f64"))))
+    return select(x < -1, below, select(x < 0, log(0.5 + 0.5 * erf(t)), above))

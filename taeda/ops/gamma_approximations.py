@@ -14,13 +14,15 @@ from . import special_tables as table
 from .approximations import (
     _cos_reduced,
     _estrin,
+    _log_double,
     _sin_reduced,
     _two_product,
+    _two_sum,
     _via_f64,
     polynomial,
 )
 from .expr import Expr, as_expr, copysign, fma, loop, maximum, minimum, rint, select, sqrt, trunc
-from .scalar import definition, exp, expm1, isnan, log, log1p, pow
+from .scalar import definition, exp, expm1, isnan, log, pow
 from .special_functions import erfcx, zeta
 
 INF, NAN = math.inf, math.nan
@@ -172,13 +174,20 @@ def _polygamma(n: Expr, x: Expr) -> Expr:
 
 
 # -- incomplete gamma functions ----------------------------------------------------------------------------------------
-def _log1p_minus(mu: Expr) -> Expr:
-    """log(1 + mu) - mu, exact near 0."""
+def _logarithm(a: Expr, x: Expr) -> tuple[Expr, Expr]:
+    """(x - a)/a and log(x / a) - x/a + 1, which is exact near x = a."""
+    difference, lost = _two_sum(x, -a)
+    mu = difference / a
+    mu_lo = (fma(-mu, a, difference) + lost) / a
     s = mu / (mu + 2)
     z = s * s
     half_square = mu * mu * 0.5
     near = fma(s, half_square + z * _estrin(z, scalar_tables.ATANH_F64), -half_square)
-    return select(abs(mu) < 0.29, near, log1p(mu) - mu)
+    one = mu + 1
+    hi, lo = _log_double(one)
+    rounded = select(mu < 1, mu - (one - 1), 1 - (one - mu))
+    far = (hi - mu) + (lo + rounded / one)
+    return mu, select(abs(mu) < 0.29, near, far) - mu / one * mu_lo
 
 
 def _density(a: Expr, x: Expr, exponent: Expr) -> Expr:
@@ -194,14 +203,13 @@ def _density(a: Expr, x: Expr, exponent: Expr) -> Expr:
 def _gamma_density(a: Expr, x: Expr) -> Expr:
     if x.dtype == "f32":
         return _via_f64("gamma_density", a, x)
-    return _density(a, x, a * _log1p_minus((x - a) / a)) * (a / x)
+    return _density(a, x, a * _logarithm(a, x)[1]) * (a / x)
 
 
 def _incomplete(a: Expr, x: Expr, upper: bool) -> tuple[Expr, Expr]:
     """(value, whether it is the upper part). `upper`: small upper parts are wanted to full precision."""
     zero, one = as_expr(0, "f64"), as_expr(1, "f64")
-    mu = (x - a) / a
-    logarithm = _log1p_minus(mu)
+    mu, logarithm = _logarithm(a, x)
     exponent = a * logarithm
     uniform = (a > 50) & (abs(mu) < 0.29)
     fraction = ~uniform & (x > 1.1) & (x >= a)

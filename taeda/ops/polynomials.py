@@ -80,6 +80,11 @@ def _chebyshev(kind: str) -> Callable:
     return formula
 
 
+def _shifted(kind: str) -> Callable:
+    formula = _chebyshev(kind)
+    return lambda x, n, dtype: formula(x * 2 - 1, n, dtype)
+
+
 for _kind, _order in (("t", "first"), ("u", "second"), ("v", "third"), ("w", "fourth")):
     _polynomial(
         f"chebyshev_polynomial_{_kind}",
@@ -90,7 +95,7 @@ for _kind, _order in (("t", "first"), ("u", "second"), ("v", "third"), ("w", "fo
     )
     _polynomial(
         f"shifted_chebyshev_polynomial_{_kind}",
-        lambda x, n, dtype, of=_chebyshev(_kind): of(x * 2 - 1, n, dtype),
+        _shifted(_kind),
         f"The Chebyshev polynomial of the {_order} kind, at 2 input - 1,",
         f"oracles.chebyshev('{_kind}', 2 * a - 1, b)",
         (-0.2, 1.2),
