@@ -14,11 +14,12 @@ $(PY):
 
 $(STAMP)/build-tools: $(PY) pyproject.toml
 	@mkdir -p $(STAMP)
-	$(PIP) "scikit-build-core>=0.11" "nanobind>=2.9" "llvmlite>=0.45" "numpy>=1.23" "safetensors>=0.8" cmake ninja
+	$(PIP) "scikit-build-core>=0.11" "nanobind>=2.9" "llvmlite>=0.45" "numpy>=2.0" "safetensors>=0.8" "scipy-openblas32>=0.3.27" cmake ninja
 	@touch $@
 
 $(STAMP)/test: $(STAMP)/build-tools
-	$(PIP) "pytest>=8" "pytest-timeout>=2.3" "hypothesis>=6.100" "scipy>=1.11" "mpmath>=1.3" "rich>=13" "tensorboardX>=2.6" "matplotlib>=3.7"
+	$(PIP) "pytest>=8" "pytest-timeout>=2.3" "hypothesis>=6.100" "scipy>=1.15" "mpmath>=1.3" "rich>=13" "tensorboardX>=2.6" "matplotlib>=3.7"
+	$(PIP) "array-api-compat>=1.11" "array-api-extra>=0.7" "array-api-strict>=2.3" "scikit-learn>=1.6" "einops>=0.8" "pandas>=2.2" "pyarrow>=15"
 	@touch $@
 
 $(STAMP)/demo: $(STAMP)/build-tools

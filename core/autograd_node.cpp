@@ -59,7 +59,7 @@ inline void bury(NodeRef &&node) {
 
 TensorRef alias_of(const TensorRef &t) {
   TensorRef a = view_of(t, t->sizes, t->strides, t->offset);
-  a->traced = Py_XNewRef(t->traced);
+  a->stand_for_what(*t);
   return a;
 }
 
@@ -153,6 +153,7 @@ TensorRef SavedTensor::unpack(Node *owner) const {
                        "after calling backward.");
   auto with_history = [](const TensorRef &t, const NodeRef &fn, uint32_t nr) {
     TensorRef a = alias_of(t);
+    if (!is_float(a->dtype) && !is_complex(a->dtype)) return a; // indices and counts have none
     AutogradMeta &m = meta(*a);
     m.grad_fn = fn;
     m.output_nr = nr;

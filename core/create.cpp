@@ -327,6 +327,18 @@ TensorRef tensor_from_buffer(PyObject *o, bool share) {
   return t;
 }
 
+Owned array_of(PyObject *o) {
+  PyObject *type = reinterpret_cast<PyObject *>(Py_TYPE(o));
+  if (is_number(o) || is_tensor(o) || PyList_Check(o) || PyTuple_Check(o) || !PyObject_HasAttrString(type, "__array__"))
+    return {};
+  Owned array(PyObject_CallMethod(o, "__array__", nullptr));
+  if (!is_ndarray(array.get())) return {};
+  Owned dtype(PyObject_GetAttrString(array.get(), "dtype")), kind(PyObject_GetAttrString(dtype.get(), "kind"));
+  const char *letter = PyUnicode_AsUTF8(kind.get());
+  if (!letter) throw PythonError{};
+  return std::strchr("biufc", *letter) ? std::move(array) : Owned(); // objects, text and dates are no numbers
+}
+
 TensorRef tensor_from(PyObject *data, const DType *dtype) {
   Scalar s;
   if (is_tensor(data)) {
@@ -342,6 +354,7 @@ TensorRef tensor_from(PyObject *data, const DType *dtype) {
     check_value(s, d);
     return scalar_tensor(s, d);
   }
+  if (Owned array = array_of(data)) return converted(tensor_from_buffer(array.get(), false), dtype);
   if (is_sequence(data)) return from_sequence(data, dtype);
   if (PyUnicode_Check(data)) throw TypeFault("new(): invalid data type 'str'");
   throw RuntimeFault(format("Could not infer dtype of %s", type_name(data)));

@@ -44,6 +44,27 @@ Results run_cat(Op &op, Args &args) {
   return {out};
 }
 
+namespace {
+
+// A copy that walks some dimensions backwards.
+TensorRef reversed(const Tensor &t, const Dims &dims, const char *name) {
+  TensorRef out = empty_strided(t.sizes, permuted_strides(t.sizes, {&t}), t.dtype);
+  if (!out->numel()) return out;
+  int64_t to[TD_MAX_DIMS], from[TD_MAX_DIMS];
+  byte_strides(*out, t.sizes, to);
+  byte_strides(t, t.sizes, from);
+  const char *first = static_cast<const char *>(t.data());
+  for (int64_t dim : dims) {
+    size_t d = size_t(wrap_dim(name, dim, int64_t(t.ndim())));
+    first += (t.sizes[d] - 1) * from[d];
+    from[d] = -from[d];
+  }
+  check_status(td_copy(out->data(), to, first, from, int(t.ndim()), t.sizes.data(), itemsize(t.dtype)), name);
+  return out;
+}
+
+} // namespace
+
 Results run_copy(Op &op, Args &args) {
   const TensorRef &t = args[0].tensor();
   if (op.form == "clone") return {raw_clone(*t)};
@@ -52,6 +73,7 @@ Results run_copy(Op &op, Args &args) {
     DType d = std::get<DType>(args[1].v);
     return {raw_cast(t, d)};
   }
+  if (op.form == "flip") return {reversed(*t, args[1].dims(), op.title())};
   const TensorRef &src = args[1].tensor(); // copy_: into t
   if (broadcast_shapes(op.title(), src->sizes, t->sizes) != t->sizes)
     throw RuntimeFault(format("output with shape %s doesn't match the broadcast shape %s", shape_text(t->sizes).c_str(),

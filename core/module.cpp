@@ -51,8 +51,9 @@ bool is_symbolic(PyObject *o) {
 }
 
 void require_data(const Tensor &t, const char *what) {
-  if (!t.traced) return;
-  static PyObject *&callback = hook("traced_read");
+  if (!t.traced || (t.wrapped && t.storage)) return;
+  static PyObject *&of_capture = hook("traced_read"), *&of_wrapped = hook("wrapped_read");
+  PyObject *callback = t.wrapped ? of_wrapped : of_capture;
   if (callback) {
     Owned self(wrap(TensorRef(const_cast<Tensor *>(&t))));
     Owned(PyObject_CallFunction(callback, "Os", self.get(), what));
@@ -147,5 +148,7 @@ NB_MODULE(_core, m) {
   bind_random(m);
   bind_autograd(m);
   bind_ops(m);
+  bind_functions(m);
   bind_program(m);
+  bind_host(m);
 }

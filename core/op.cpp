@@ -16,30 +16,34 @@ std::map<std::string, Op *> &roles() {
   return *r;
 }
 
-Results results_from(PyObject *o, const Op &op) {
+} // namespace
+
+Results results_from(PyObject *o, const char *name) {
   Results r;
   if (is_tensor(o)) {
     r.emplace_back(tensor_ptr(o));
     return r;
   }
   if (!PyTuple_Check(o) && !PyList_Check(o))
-    throw TypeFault(format("%s(): a tensor or a tuple of tensors was expected from Python, got %s", op.title(),
-                           Py_TYPE(o)->tp_name));
+    throw TypeFault(
+        format("%s(): a tensor or a tuple of tensors was expected from Python, got %s", name, Py_TYPE(o)->tp_name));
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i) {
     PyObject *item = PySequence_Fast_GET_ITEM(o, i);
     if (!is_tensor(item))
-      throw TypeFault(format("%s(): result %zd is %s, not a Tensor", op.title(), i, Py_TYPE(item)->tp_name));
+      throw TypeFault(format("%s(): result %zd is %s, not a Tensor", name, i, Py_TYPE(item)->tp_name));
     r.emplace_back(tensor_ptr(item));
   }
   return r;
 }
+
+namespace {
 
 // (op, args in schema order) handed to a hook.
 Results hand_over(PyObject *callback, Op &op, const Args &args) {
   Owned list(PyList_New(Py_ssize_t(args.size())));
   for (size_t i = 0; i < args.size(); ++i) PyList_SET_ITEM(list.get(), Py_ssize_t(i), arg_object(args[i]));
   Owned result(PyObject_CallFunctionObjArgs(callback, op.self_py, list.get(), nullptr));
-  return results_from(result.get(), op);
+  return results_from(result.get(), op.title());
 }
 
 Results trace(Op &op, Args &args) {
@@ -89,7 +93,7 @@ Results run_composite(Op &op, Args &args) {
   }
   GradMode off(false);
   Owned result(PyObject_Vectorcall(op.composite, pointers.data(), pointers.size(), nullptr));
-  return results_from(result.get(), op);
+  return results_from(result.get(), op.title());
 }
 
 } // namespace
@@ -101,7 +105,31 @@ Results by_parts(Op &op, const Args &args) {
   return hand_over(callback, op, args);
 }
 
+namespace {
+
+bool any_wrapped(const Args &args) {
+  for (const Arg &a : args) {
+    if (a.is_tensor()) {
+      if (a.tensor() && a.tensor()->wrapped) return true;
+    } else if (a.v.index() == 2) {
+      for (const TensorRef &t : a.tensors())
+        if (t && t->wrapped) return true;
+    }
+  }
+  return false;
+}
+
+// Tensors of a function transform: it calls the operator again on what they stand for, where the tape sees it.
+Results transform(Op &op, const Args &args) {
+  static PyObject *&callback = hook("transform");
+  if (!callback) throw RuntimeFault("hook 'transform' is not set");
+  return hand_over(callback, op, args);
+}
+
+} // namespace
+
 Results call(Op &op, Args &args) {
+  if (wrapped_alive && any_wrapped(args)) return transform(op, args);
   if (op.inplace_arg >= 0) check_inplace(op, args);
   Results r;
   if (op.composite)
@@ -156,6 +184,9 @@ PyObject *call_python(Op &op, PyObject *const *args, size_t nargs, PyObject *kwn
     if (!op.front) throw TypeFault(error);
     result = Owned(PyObject_Vectorcall(op.front, args, nargs, kwnames));
   } else {
+    // a sum is computed in the dtype it is wanted in
+    if (out && is_tensor(out) && (op.accumulates || op.kind == "scan") && parsed.back().none())
+      parsed.back() = dtype_arg(tensor_ptr(out)->dtype);
     Results r = call(op, parsed);
     if (op.inplace_arg >= 0)
       result = Owned(wrap(parsed[size_t(op.inplace_arg)].tensor()));
@@ -366,7 +397,7 @@ RunFn kind_executor(const std::string &kind) {
       {"map", run_map},         {"generate", run_generate}, {"rows", run_rows},         {"reduce", run_reduce},
       {"scan", run_scan},       {"view", run_view},         {"contract", run_contract}, {"gather", run_gather},
       {"scatter", run_scatter}, {"sort", run_sort},         {"nonzero", run_nonzero},   {"cat", run_cat},
-      {"copy", run_copy},       {"composite", nullptr}};
+      {"copy", run_copy},       {"host", run_host},         {"composite", nullptr}};
   for (const auto &[name, fn] : kKinds)
     if (kind == name) return fn;
   throw ValueFault(format("Op: unknown kind '%s'", kind.c_str()));

@@ -100,6 +100,7 @@ struct Op {
   PyObject *front = nullptr;   // takes over when the arguments do not fit the schema
   PyObject *self_py = nullptr; // borrowed: operators are never destroyed
   PyObject *composite = nullptr;
+  PyObject *host = nullptr; // host: the Python function that computes the results
   PyObject *doc = nullptr;
   Op *functional = nullptr; // the out-of-place operator of an in-place one
   int inplace_arg = -1;     // >= 0: writes into that argument and returns it
@@ -124,6 +125,8 @@ Results call(Op &op, Args &args);
 Results by_parts(Op &op, const Args &args);
 Results call_values(Op &op,
                     std::initializer_list<TensorRef> tensors); // for C++ callers: tensors only, defaults for the rest
+// The tensors that a Python function `name` gave: one, or a tuple.
+Results results_from(PyObject *o, const char *name);
 // Python entries: a new reference (a tensor or a tuple).
 PyObject *call_python(Op &op, PyObject *const *args, size_t nargs, PyObject *kwnames);
 Op *op_from(PyObject *o); // the operator behind a Python object, or null
@@ -166,9 +169,10 @@ Results run_sort(Op &, Args &);
 Results run_nonzero(Op &, Args &);
 Results run_cat(Op &, Args &);
 Results run_copy(Op &, Args &);
+Results run_host(Op &, Args &);
 void foreach_map(Op &op, const std::vector<std::vector<TensorRef>> &lists, const std::vector<Scalar> &numbers);
 
-bool tracing_active(); // a capture runs on this thread
+
 extern thread_local int tracing_depth;
 
 } // namespace taeda

@@ -83,6 +83,7 @@ nb::tuple run(uintptr_t address, nb::sequence inputs, nb::sequence scalars, size
   set_rng_state(rng);
   if (status != TD_OK) {
     for (td_tensor &o : out) td_free(o.owner);
+    if (status == TD_ERR_HOST && PyErr_Occurred()) throw PythonError{}; // as the host function raised it
     return nb::make_tuple(int(status), nb::make_tuple(ctx.failed_step, td_last_error()));
   }
   Owned list(PyList_New(Py_ssize_t(n_out)));

@@ -11,10 +11,22 @@ Tensor &self_of(PyObject *o) { return *tensor_ptr(o); }
 
 // ---- attributes
 // ------------------------------------------------------------------------------------------------------
-PyObject *get_requires_grad(PyObject *self, void *) { return PyBool_FromLong(needs_grad(self_of(self))); }
+// An attribute of the tensor that a function transform's tensor stands for, else null.
+PyObject *of_wrapped(PyObject *self, const char *name) {
+  const Tensor &t = self_of(self);
+  return t.wrapped ? PyObject_GetAttrString(t.traced, name) : nullptr;
+}
+
+PyObject *get_requires_grad(PyObject *self, void *) {
+  if (self_of(self).wrapped) return of_wrapped(self, "requires_grad");
+  return PyBool_FromLong(needs_grad(self_of(self)));
+}
 
 void change_requires_grad(PyObject *self, bool on) {
   Tensor &t = self_of(self);
+  if (t.wrapped)
+    throw RuntimeFault("requires_grad_(): cannot be changed inside of a function that is being transformed (vmap, jvp). "
+                       "Use taeda.func.grad or vjp to differentiate there");
   if (t.inference && on && !modes().inference)
     throw RuntimeFault("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.");
   if (grad_fn_of(t)) {
@@ -81,6 +93,7 @@ int set_grad(PyObject *self, PyObject *value, void *) {
 }
 
 PyObject *get_grad_fn(PyObject *self, void *) {
+  if (self_of(self).wrapped) return of_wrapped(self, "grad_fn");
   return guarded([&] { return wrap_node(grad_fn_of(self_of(self))); });
 }
 PyObject *get_is_leaf(PyObject *self, void *) {
@@ -142,6 +155,7 @@ PyObject *requires_grad_method(PyObject *self, PyObject *args, PyObject *kwargs)
 }
 
 PyObject *detach_method(PyObject *self, PyObject *) {
+  if (self_of(self).wrapped) return PyObject_CallMethod(self_of(self).traced, "detach", nullptr);
   return guarded([&] { return wrap(detached(TensorRef(tensor_ptr(self)))); });
 }
 

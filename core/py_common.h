@@ -12,8 +12,10 @@ void bind_create(nb::module_ &m);
 void bind_interop(nb::module_ &m);
 void bind_random(nb::module_ &m);
 void bind_ops(nb::module_ &m);
+void bind_functions(nb::module_ &m);
 void bind_autograd(nb::module_ &m);
 void bind_program(nb::module_ &m);
+void bind_host(nb::module_ &m);
 nb::class_<Tensor> &tensor_class(); // for files that add methods to Tensor
 
 // Python callables given by _core.set_hook(name, fn). The slot's address never changes (keep it in a static); null
@@ -76,6 +78,7 @@ td_rng rng_state();
 void set_rng_state(td_rng state);
 
 // create.cpp
+Owned array_of(PyObject *o); // the NumPy array of numbers that `__array__` of a foreign object gives, else null
 TensorRef tensor_from(PyObject *data, const DType *dtype); // a copy of numbers, nested sequences, buffers or a tensor
 TensorRef tensor_from_buffer(PyObject *o,
                              bool share); // share: same memory (the buffer is held); else a contiguous copy

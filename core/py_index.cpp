@@ -27,7 +27,11 @@ bool is_mask(const Tensor &t) { return t.dtype == TD_BOOL || t.dtype == TD_U8; }
 // Lists, ranges and arrays of indices as tensors; everything else as it is.
 Owned normalised(PyObject *item) {
   bool array = !is_tensor(item) && std::strcmp(Py_TYPE(item)->tp_name, "numpy.ndarray") == 0;
-  if (!PyList_Check(item) && !PyRange_Check(item) && !PyTuple_Check(item) && !array) return Owned::borrow(item);
+  if (!PyList_Check(item) && !PyRange_Check(item) && !PyTuple_Check(item) && !array) {
+    bool known = item == Py_None || item == Py_Ellipsis || PySlice_Check(item) || PyIndex_Check(item);
+    Owned found = known ? Owned() : array_of(item);
+    return found ? Owned(wrap(tensor_from_buffer(found.get(), false))) : Owned::borrow(item);
+  }
   if ((PyList_Check(item) || PyTuple_Check(item)) && PySequence_Size(item) == 0) return Owned(wrap(empty({0}, TD_I64)));
   return Owned(wrap(tensor_from(item, nullptr)));
 }

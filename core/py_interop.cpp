@@ -357,6 +357,7 @@ PyMethodDef interop_methods[] = {
 #undef TAEDA_KEYWORDS
 
 void bind_interop(nb::module_ &m) {
+  m.attr("max_dims") = TD_MAX_DIMS;
   m.def(
       "from_dlpack",
       [](nb::object source, nb::object device, nb::object copy) {

@@ -87,6 +87,11 @@ void read_spec(Op &op, PyObject *spec) {
     if (!op.composite || !PyCallable_Check(op.composite)) throw TypeFault("Op: a composite needs a callable 'fn'");
     Py_INCREF(op.composite);
   }
+  if (op.kind == "host") {
+    op.host = get("fn");
+    if (!op.host || !PyCallable_Check(op.host)) throw TypeFault("Op: a host operator needs a callable 'fn'");
+    Py_INCREF(op.host);
+  }
   if ((op.kind == "map" || op.kind == "rows") && op.in_types.size() != op.schema.params.size())
     throw ValueFault(format("Op %s: %zu operand letters for %zu parameters", op.name.c_str(), op.in_types.size(),
                             op.schema.params.size()));
@@ -251,16 +256,45 @@ void bind_ops(nb::module_ &m) {
             strides.is_none() ? contiguous_strides(t->sizes) : dims_from(strides.ptr(), "make_traced: strides");
         if (t->strides.size() != t->sizes.size()) throw ValueFault("make_traced: sizes and strides differ in length");
         t->dtype = d;
-        t->traced = value.release().ptr();
+        t->stand_for(value.release().ptr(), false);
         return nb::steal(wrap(t));
       },
       nb::arg("value"), nb::arg("sizes"), nb::arg("strides").none(), nb::arg("dtype"),
       "A tensor without data that stands for `value` in a capture; the sizes are those of the example.");
   m.def(
+      "make_wrapped",
+      [](nb::object value, nb::object like, size_t drop, bool keep_data) {
+        if (!is_tensor(like.ptr())) throw TypeFault("make_wrapped: argument 'like' must be a Tensor");
+        const Tensor &inner = *tensor_ptr(like.ptr());
+        if (drop > inner.ndim()) throw ValueFault("make_wrapped: more dimensions to drop than there are");
+        TensorRef t(new Tensor);
+        for (size_t i = drop; i < inner.ndim(); ++i) {
+          t->sizes.push_back(inner.sizes[i]);
+          t->strides.push_back(inner.strides[i]);
+        }
+        t->dtype = inner.dtype;
+        if (keep_data) {
+          t->storage = inner.storage;
+          t->offset = inner.offset;
+        }
+        t->stand_for(value.release().ptr(), true);
+        return nb::steal(wrap(t));
+      },
+      nb::arg("value"), nb::arg("like"), nb::arg("drop"), nb::arg("keep_data"),
+      "A tensor that stands for `value` of a function transform: of the sizes of `like` without the first `drop`; its "
+      "values can be read if `keep_data`.");
+  m.def(
+      "wrapped_value",
+      [](nb::object t) {
+        bool found = is_tensor(t.ptr()) && tensor_ptr(t.ptr())->wrapped;
+        return nb::borrow(found ? tensor_ptr(t.ptr())->traced : Py_None);
+      },
+      nb::arg("tensor"), "What a tensor of a function transform stands for; None for other tensors.");
+  m.def(
       "traced_value",
       [](nb::object t) {
-        PyObject *v = is_tensor(t.ptr()) ? tensor_ptr(t.ptr())->traced : nullptr;
-        return nb::borrow(v ? v : Py_None);
+        const Tensor *x = is_tensor(t.ptr()) ? tensor_ptr(t.ptr()) : nullptr;
+        return nb::borrow(x && x->traced && !x->wrapped ? x->traced : Py_None);
       },
       nb::arg("tensor"), "What a traced tensor stands for; None for ordinary tensors.");
   m.def(
@@ -268,8 +302,8 @@ void bind_ops(nb::module_ &m) {
       [](nb::object t, nb::object value) {
         if (!is_tensor(t.ptr()) || !tensor_ptr(t.ptr())->traced)
           throw TypeFault("set_traced_value: not a traced tensor");
-        PyObject *old = std::exchange(tensor_ptr(t.ptr())->traced, value.release().ptr());
-        Py_DECREF(old);
+        Tensor &x = *tensor_ptr(t.ptr());
+        x.stand_for(value.release().ptr(), x.wrapped);
       },
       nb::arg("tensor"), nb::arg("value"), "Lets a traced tensor stand for another value, after a write into it.");
   m.def("is_tracing", [] { return tracing_depth > 0; }, "Whether a capture runs on this thread.");

@@ -82,7 +82,8 @@ int tensor_init(PyObject *, PyObject *, PyObject *) { return 0; } // made whole 
 // ---- shapes
 // ------------------------------------------------------------------------------------------------------------
 Owned traced_shape(const Tensor &t) {
-  static PyObject *&callback = hook("traced_shape");
+  static PyObject *&of_capture = hook("traced_shape"), *&of_wrapped = hook("wrapped_shape");
+  PyObject *callback = t.wrapped ? of_wrapped : of_capture;
   if (!callback) throw RuntimeFault("hook 'traced_shape' is not set");
   Owned self(wrap(TensorRef(const_cast<Tensor *>(&t))));
   Owned shape(PyObject_CallOneArg(callback, self.get()));
@@ -93,7 +94,8 @@ Owned traced_shape(const Tensor &t) {
 
 // What the capture says of a traced tensor's memory: `what` is the method that asks.
 Owned traced_layout(PyObject *self, const char *what) {
-  static PyObject *&callback = hook("traced_layout");
+  static PyObject *&of_capture = hook("traced_layout"), *&of_wrapped = hook("wrapped_layout");
+  PyObject *callback = tensor_ptr(self)->wrapped ? of_wrapped : of_capture;
   if (!callback) throw RuntimeFault("hook 'traced_layout' is not set");
   return Owned(PyObject_CallFunction(callback, "Os", self, what));
 }
@@ -103,7 +105,7 @@ PyObject *get_shape(PyObject *self, void *) {
 }
 
 PyObject *numel_object(const Tensor &t) {
-  if (!t.traced) return PyLong_FromLongLong(t.numel());
+  if (!t.symbolic()) return PyLong_FromLongLong(t.numel());
   Owned shape = traced_shape(t), n(PyLong_FromLong(1));
   for (size_t i = 0; i < t.ndim(); ++i)
     n = Owned(PyNumber_Multiply(n.get(), PyTuple_GET_ITEM(shape.get(), Py_ssize_t(i))));
@@ -127,7 +129,7 @@ PyObject *size_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs, P
     int64_t d = wrap_dim("size", int_from(dim, "size(): argument 'dim'"), int64_t(t.ndim()));
     if (t.ndim() == 0)
       throw IndexFault("Dimension specified as " + std::to_string(d) + " but tensor has no dimensions");
-    if (t.traced) return Py_NewRef(PyTuple_GET_ITEM(traced_shape(t).get(), d));
+    if (t.symbolic()) return Py_NewRef(PyTuple_GET_ITEM(traced_shape(t).get(), d));
     return PyLong_FromLongLong(t.sizes[size_t(d)]);
   });
 }
@@ -136,12 +138,12 @@ PyObject *stride_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
   return guarded([&]() -> PyObject * {
     const Tensor &t = *tensor_ptr(self);
     PyObject *dim = dim_argument("stride", args, nargs, names);
-    Owned traced = t.traced ? traced_layout(self, "stride") : Owned();
-    if (!dim) return t.traced ? traced.release() : int_tuple(t.strides);
+    Owned traced = t.symbolic() ? traced_layout(self, "stride") : Owned();
+    if (!dim) return t.symbolic() ? traced.release() : int_tuple(t.strides);
     int64_t d = wrap_dim("stride", int_from(dim, "stride(): argument 'dim'"), int64_t(t.ndim()));
     if (t.ndim() == 0)
       throw IndexFault("Dimension specified as " + std::to_string(d) + " but tensor has no dimensions");
-    if (t.traced) return Py_NewRef(PyTuple_GET_ITEM(traced.get(), d));
+    if (t.symbolic()) return Py_NewRef(PyTuple_GET_ITEM(traced.get(), d));
     return PyLong_FromLongLong(t.strides[size_t(d)]);
   });
 }
@@ -149,7 +151,7 @@ PyObject *stride_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 PyObject *is_contiguous_method(PyObject *self, PyObject *, PyObject *) {
   return guarded([&] {
     const Tensor &t = *tensor_ptr(self);
-    return t.traced ? traced_layout(self, "is_contiguous").release() : PyBool_FromLong(t.contiguous());
+    return t.symbolic() ? traced_layout(self, "is_contiguous").release() : PyBool_FromLong(t.contiguous());
   });
 }
 PyObject *dim_method(PyObject *self, PyObject *) { return PyLong_FromSize_t(tensor_ptr(self)->ndim()); }
@@ -162,7 +164,7 @@ PyObject *element_size_method(PyObject *self, PyObject *) {
 PyObject *storage_offset_method(PyObject *self, PyObject *) {
   return guarded([&] {
     const Tensor &t = *tensor_ptr(self);
-    return t.traced ? traced_layout(self, "storage_offset").release() : PyLong_FromLongLong(t.offset);
+    return t.symbolic() ? traced_layout(self, "storage_offset").release() : PyLong_FromLongLong(t.offset);
   });
 }
 PyObject *data_ptr_method(PyObject *self, PyObject *) {
@@ -266,7 +268,7 @@ Py_ssize_t length_slot(PyObject *self) {
   return guarded(Py_ssize_t(-1), [&] {
     const Tensor &t = *tensor_ptr(self);
     if (t.ndim() == 0) throw TypeFault("len() of a 0-d tensor");
-    if (!t.traced) return Py_ssize_t(t.sizes[0]);
+    if (!t.symbolic()) return Py_ssize_t(t.sizes[0]);
     Py_ssize_t n = PyNumber_AsSsize_t(PyTuple_GET_ITEM(traced_shape(t).get(), 0), PyExc_OverflowError);
     if (n == -1 && PyErr_Occurred()) throw PythonError{};
     return n;
@@ -310,7 +312,7 @@ PyObject *repr_slot(PyObject *self) {
 
 TensorRef alias_of(const TensorRef &t) {
   TensorRef a = view_of(t, t->sizes, t->strides, t->offset);
-  a->traced = Py_XNewRef(t->traced);
+  a->stand_for_what(*t);
   return a;
 }
 
@@ -331,7 +333,7 @@ PyObject *wrap(const TensorRef &t) {
 }
 
 PyObject *shape_object(const Tensor &t) {
-  if (t.traced) return traced_shape(t).release();
+  if (t.symbolic()) return traced_shape(t).release();
   static PyObject *&cls = hook("size_type");
   size_t n = t.ndim();
   PyTypeObject *type = cls ? (PyTypeObject *)cls : &PyTuple_Type;

@@ -197,6 +197,15 @@ bool convert(const Param &p, PyObject *o, Arg &a) {
   return false;
 }
 
+// The parameter that NumPy calls `key`, which PyTorch's functions take too.
+const char *numpy_name(PyObject *key) {
+  static const char *const kNames[][2] = {{"axis", "dim"}, {"keepdims", "keepdim"}, {"x", "input"},
+                                          {"a", "input"},  {"x1", "input"},         {"x2", "other"}};
+  for (const auto &pair : kNames)
+    if (PyUnicode_CompareWithASCIIString(key, pair[0]) == 0) return pair[1];
+  return nullptr;
+}
+
 } // namespace
 
 Schema parse_schema(const std::string &text) {
@@ -284,6 +293,11 @@ bool parse_args(Op &op, PyObject *const *given, size_t count, PyObject *kwnames,
     if (i == params.size())
       for (i = 0; i < params.size(); ++i)
         if (PyUnicode_Compare(params[i].interned, key) == 0) break;
+    if (i == params.size()) {
+      const char *other = numpy_name(key);
+      for (i = 0; other && i < params.size() && params[i].name != other; ++i) {}
+      if (!other) i = params.size();
+    }
     if (i == params.size())
       return fail(format("%s() got an unexpected keyword argument '%s'", name, PyUnicode_AsUTF8(key)));
     if (seen >> i & 1) return fail(format("%s() got multiple values for argument '%s'", name, params[i].name.c_str()));

@@ -33,10 +33,21 @@ void grow_storage(Storage &s, size_t nbytes) {
   std::swap(s.nbytes, bigger->nbytes);
 }
 
+int64_t wrapped_alive = 0;
+
 Tensor::~Tensor() {
   delete autograd;
   Py_XDECREF(traced);
+  wrapped_alive -= wrapped;
 }
+
+void Tensor::stand_for(PyObject *value, bool wrap) {
+  Py_XSETREF(traced, value);
+  wrapped_alive += int(wrap) - int(wrapped);
+  wrapped = wrap;
+}
+
+bool Tensor::symbolic() const { return traced && (!wrapped || tracing_active()); }
 
 bool Tensor::contiguous() const {
   int64_t expected = 1;

@@ -162,6 +162,7 @@ struct Tensor {
   StorageRef storage;               // null for a traced tensor (no data)
   AutogradMeta *autograd = nullptr; // owned; null when it never needed a gradient
   PyObject *traced = nullptr;       // owned: the capture's value for a traced tensor, else null
+  bool wrapped = false;             // `traced` is a function transform's value: operators go to hook `transform`
 
   Tensor() = default;
   Tensor(const Tensor &) = delete;
@@ -180,6 +181,11 @@ struct Tensor {
     for (auto s : sizes) n *= s;
     return n;
   }
+  void stand_for(PyObject *value, bool wrap); // steals `value`
+  void stand_for_what(const Tensor &t) {
+    if (t.traced) stand_for(Py_NewRef(t.traced), t.wrapped);
+  }
+  bool symbolic() const; // sizes and strides are a capture's to tell
   bool contiguous() const; // row-major
   char *data() const {     // throws for a traced tensor
     if (!storage) no_data();
@@ -190,6 +196,8 @@ private:
   [[noreturn]] static void no_data();
 };
 
+bool tracing_active();           // a capture runs on this thread (op.cpp)
+extern int64_t wrapped_alive; // how many wrapped tensors there are
 TensorRef empty(const Dims &sizes, DType dtype); // contiguous, uninitialised
 TensorRef empty_strided(const Dims &sizes, const Dims &strides, DType dtype);
 TensorRef view_of(const TensorRef &base, const Dims &sizes, const Dims &strides,

@@ -131,7 +131,7 @@ Geometry select_geometry(const Tensor &t, int64_t dim, int64_t index) {
 }
 
 Geometry slice_geometry(const Tensor &t, int64_t dim, int64_t start, int64_t end, int64_t step) {
-  if (t.ndim() == 0) throw RuntimeFault("slice() cannot be applied to a 0-dim tensor.");
+  if (t.ndim() == 0) throw IndexFault("slice() cannot be applied to a 0-dim tensor.");
   size_t d = size_t(wrap_dim("slice", dim, int64_t(t.ndim())));
   if (step <= 0) throw RuntimeFault(format("slice step must be positive, got %lld", (long long)step));
   int64_t size = t.sizes[d];

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import e, inf, nan, pi
+
 # ruff: noqa: F401, F811  (what is imported here is the public interface)
 from . import _bind as _bind_module
-from . import _core
+from . import _core, _on_import
 from ._core import (
     Generator,
     Tensor,
@@ -45,24 +47,45 @@ from .autograd import enable_grad, inference_mode, no_grad, set_grad_enabled
 __version__ = "0.1.0"
 
 _bind_module.install(globals())
+_on_import.install()
 
 half, double = float16, float64
 float = float32
 short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
-e, pi, inf, nan = 2.718281828459045, 3.141592653589793, 1e999, 1e999 - 1e999
 newaxis = None
 
 #: Loaded on first use: `import taeda` stays fast.
 _SUBMODULES = frozenset(
-    ("autograd", "capture", "codegen", "data", "execute", "export", "ir", "jit", "nn", "optim", "passes", "return_types",
-     "serialization", "special", "utils")
-)  # fmt: skip
+    (
+        "array_api",
+        "autograd",
+        "capture",
+        "codegen",
+        "data",
+        "execute",
+        "export",
+        "fft",
+        "func",
+        "ir",
+        "jit",
+        "linalg",
+        "nn",
+        "optim",
+        "passes",
+        "return_types",
+        "serialization",
+        "special",
+        "utils",
+    )
+)
 #: name -> the module that defines it.
 _LAZY = {
     "sym_max": "_scalars", "sym_min": "_scalars", "sym_int": "_scalars", "sym_float": "_scalars", "sym_not": "_scalars",
     "sym_ite": "_scalars", "sym_sum": "_scalars", "sym_sqrt": "_scalars", "typename": "_scalars",
-    "SymInt": "capture", "SymBool": "capture", "save": "serialization", "load": "serialization", "compile": "jit", "function": "jit", "explain": "jit",
+    "SymInt": "capture", "SymBool": "capture", "SymFloat": "capture",
+    "save": "serialization", "load": "serialization", "vmap": "func",
+    "compile": "jit", "function": "jit", "explain": "jit",
 }  # fmt: skip
 
 

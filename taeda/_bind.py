@@ -6,6 +6,9 @@ Nothing is traced, differentiated or compiled here; that happens on first use. R
 
 from __future__ import annotations
 
+import copyreg
+from importlib import import_module
+
 from . import _core, ops, return_types
 from .ops.namespace import F
 from .ops.table import FAMILIES, TABLE, OpDef, lookup
@@ -39,6 +42,8 @@ def _spec(op: OpDef) -> dict:
         spec = {"accepts": tuple(op.accepts)}
     elif kind == "composite":
         spec = {"fn": op.fn}
+    elif kind == "host":
+        spec = {"fn": host_function(op), **({"accepts": tuple(op.accepts)} if op.accepts else {})}
     else:
         spec = {k: v for k, v in (op.traits or {}).items() if v is not None and k != "nn"}
         if op.accepts:
@@ -46,6 +51,21 @@ def _spec(op: OpDef) -> dict:
     if op.out and kind != "composite":
         spec["out"] = True
     return spec
+
+
+def host_function(op: OpDef):
+    """The function of a host operator: its module is imported by the first call."""
+    module, _, name = op.fn.partition(":")
+    found = None
+
+    def call(*args):
+        nonlocal found
+        if found is None:
+            found = getattr(import_module(f"{__package__}.{module}"), name)
+        return found(*args)
+
+    call.__name__ = call.__qualname__ = op.name
+    return call
 
 
 def _bind(op: OpDef):
@@ -70,11 +90,15 @@ def bound(name: str):
     return found if found is not None else _bind(lookup(name))
 
 
+# Operators are copied and pickled by name.
+copyreg.pickle(_core.Op, lambda op: (bound, (op.name,)))
+
+
 def _twin(op: OpDef):
     """The in-place form `name_`."""
     name = op.name + "_"
     if op.kind == "composite" or op.inplace == "copy":
-        make = _bind(op)
+        make = _exported(op, _bind(op)) if op.kind == "composite" else _bind(op)
 
         def found(self, *args, **kwargs):
             return _write_back(name, self, make(_readable(self), *args, **kwargs))
@@ -117,18 +141,20 @@ def _write_back(op: str, self, result):
 
 
 # -- results -----------------------------------------------------------------------------------------------------------
-def write_out(op: str, result, out):
-    """What `out=` means: the result goes into `out`, which takes the result's shape."""
+def write_out(op: str, result, out, exact=False):
+    """What `out=` means: the result goes into `out`, which takes the result's shape. exact: and has its dtype."""
     if out is None:
         return result
     if not isinstance(out, Tensor):
         raise TypeError(f"{op}(): argument 'out' must be Tensor, not {type(out).__name__}")
-    if out.requires_grad and F.is_grad_enabled():
+    if (out.requires_grad or result.requires_grad) and F.is_grad_enabled():
         raise RuntimeError(
             f"{op}(): functions with out=... arguments don't support automatic differentiation, but one of the "
             "arguments requires grad."
         )
     a, b = result.dtype, out.dtype
+    if exact and a is not b:
+        raise RuntimeError(f"{op}(): Expected out tensor to have dtype {a}, but got {b} instead")
     if category(a) > category(b):
         raise RuntimeError(f"result type {a} can't be cast to the desired output type {b}")
     if tuple(out.shape) != tuple(result.shape):
@@ -150,20 +176,90 @@ def write_tuple(op: str, results, out):
     """`out=` of an operator with several results: a tuple of as many tensors."""
     if not isinstance(out, (tuple, list)) or len(out) != len(results):
         raise TypeError(f"{op}(): argument 'out' must be tuple of {len(results)} Tensors, not {type(out).__name__}")
-    written = tuple(write_out(op, r, o) for r, o in zip(results, out))
+    written = tuple(write_out(op, r, o, True) for r, o in zip(results, out))
     return written if type(results) is tuple else type(results)(written)
 
 
-def _with_out(name: str, fn):
-    def call(*args, out=None, **kwargs):
-        result = fn(*args, **kwargs)
-        if out is None:
-            return result
-        return (write_tuple if isinstance(result, tuple) else write_out)(name, result, out)
+#: NumPy's names of parameters, which PyTorch's functions take too.
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
 
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = fn.__doc__
-    return call
+
+#: Parameters of composites that are tensors wherever they have no default (an annotation says what else may come).
+_TENSORS = frozenset(
+    ("input", "mat", "mat1", "mat2", "vec", "vec1", "vec2", "batch1", "batch2", "x1", "x2", "mask",
+     "sorted_sequence", "self", "w_ih", "w_hh")
+)  # fmt: skip
+
+
+#: And those that are ints.
+_INTS = frozenset(
+    ("diagonal", "offset", "dim0", "dim1", "dim2", "chunks", "start_dim", "end_dim", "minlength", "num_samples", "k")
+)
+
+
+def _types(fn, names: tuple[str, ...]) -> str:
+    """What `_core.Function` checks of each parameter, as far as name, default and annotation tell."""
+    code, codes = fn.__code__, ""
+    defaults = dict(zip(reversed(names[: code.co_argcount]), reversed(fn.__defaults__ or ())))
+    defaults |= fn.__kwdefaults__ or {}
+    for name in names:
+        said = fn.__annotations__.get(name)
+        if said is not None:
+            codes += "T" if said == "Tensor" else "?"
+        elif name in _INTS or name == "generator":
+            codes += "i" if name in _INTS else "g"
+        elif name in defaults:
+            several = {"unbiased", "other"} & set(names)  # var(x, unbiased), max(x, other)
+            bools = isinstance(defaults[name], bool)
+            codes += "b" if bools else "d" if name == "dim" and not several else "?"
+        else:
+            codes += "T" if name in _TENSORS else "S" if name == "tensors" else "d" if name == "dim" else "?"
+    if code.co_flags & 4 and code.co_varnames[len(names)] in ("tensors", "matrices"):
+        codes = codes[: code.co_argcount] + "*"  # keywords of these are checked by the function
+    return codes.rstrip("?")
+
+
+def _exported(op: OpDef, fn):
+    """A composite as users call it: with `out=` where it has one, with NumPy's names, and checked types. Operators take
+    all that themselves."""
+    if op.kind != "composite" or op.grad is not None:
+        return fn
+    names = op.fn.__code__.co_varnames[: op.fn.__code__.co_argcount + op.fn.__code__.co_kwonlyargcount]
+    renames = {other: own for other, own in _NUMPY_NAMES.items() if own in names and other not in names}
+    takes_out = bool(op.out) and "out" not in names
+    codes = _types(op.fn, names)
+    if not (renames or takes_out or codes):
+        return fn
+    return _core.Function(fn, op.name, renames, names, codes, op.fn.__code__.co_argcount, takes_out)
+
+
+#: Kinds whose results go into an `out` of their own dtype only: elements are moved, contracted or picked.
+_EXACT = ("gather", "scatter", "contract", "sort", "view")
+
+
+def _write_result(op: str, result, out):
+    if isinstance(result, tuple):
+        return write_tuple(op, result, out)
+    entry = TABLE.get(op)
+    exact = entry is not None and (
+        entry.kind in _EXACT or (entry.kind == "reduce" and entry.traits["kind"] in ("max", "min", "argmax", "argmin"))
+    )
+    if entry is not None and isinstance(out, Tensor):
+        if entry.kind == "cat" and category(result.dtype) > category(out.dtype):
+            raise TypeError(f"{op}(): input types can't be cast to the desired output type {out.dtype}")
+        if entry.kind == "reduce" and entry.out_types == "b" and out.dtype not in (_core.bool, _core.uint8):
+            raise RuntimeError(f"{op}() only supports bool tensor for result, got: {out.dtype}")
+    return write_out(op, result, out, exact)
+
+
+def public_names(prefix: str) -> dict:
+    """The functions of a namespace whose operators are called <prefix><name>, by name."""
+    found = {}
+    for op in list(TABLE.values()):
+        if op.name.startswith(prefix):
+            fn = _bind(op)
+            found[op.name[len(prefix) :]] = _exported(op, fn) if op.kind == "composite" else fn
+    return found
 
 
 # -- hooks -------------------------------------------------------------------------------------------------------------
@@ -225,15 +321,15 @@ def _install_entry(op: OpDef, public: dict) -> None:
     space = F.__dict__
     for name in names:
         space[name] = fn
+    exported = _exported(op, fn)
     if op.function and op.name[0] != "_":
-        exported = _with_out(op.name, fn) if op.out and op.kind == "composite" else fn
         for name in names:
             public[name] = exported
     if op.method is True:
         for name in names:
-            setattr(Tensor, name, fn)
+            setattr(Tensor, name, exported)
     elif op.method:
-        setattr(Tensor, op.method, fn)
+        setattr(Tensor, op.method, exported)
     if op.inplace:
         twin = _twin(op)
         for name in names:
@@ -284,6 +380,10 @@ def install(public: dict) -> None:
         family=family,
         check_device=ops.creation.check_device,
         rng_reserve=_core.rng_reserve,
+        randomized=lambda fill, size: fill(size),  # taeda.func puts its own here
+        spread=lambda made, like: made,
+        transforming=lambda: False,
+        values_known=lambda: not _core.is_tracing(),
         become_view=_core.become_view,
         is_grad_enabled=_core.is_grad_enabled,
         is_tracing=_core.is_tracing,
@@ -293,7 +393,7 @@ def install(public: dict) -> None:
     )
     _core.set_hook("kernel", _kernel_hook)
     _core.set_hook("gradient", _gradient_hook)
-    _core.set_hook("write_out", write_out)
+    _core.set_hook("write_out", _write_result)
     _core.set_hook("complex", ops.complex_tensor.on_complex)
     for op in list(TABLE.values()):
         _install_entry(op, public)

@@ -107,6 +107,9 @@ def tensor_text(self) -> str:
     """repr() of a tensor."""
     name = "Parameter containing:\n" if type(self).__name__ == "Parameter" else ""
     prefix, suffixes = "tensor(", []
+    stands_for = _core.wrapped_value(self)
+    if stands_for is not None:
+        return stands_for.text()
     if _core.traced_value(self) is not None:
         return f"{name}tensor(<traced>, shape={tuple(self.shape)}, dtype={self.dtype})"
     usual = (_core.get_default_dtype(), _core.int64, _core.bool)

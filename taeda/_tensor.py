@@ -228,6 +228,35 @@ def _is_same_size(self, other):
     return tuple(self.shape) == tuple(other.shape)
 
 
+_STANDARD_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
+
+
+def _array_namespace(self, *, api_version=None):
+    """The namespace of the Python array API standard."""
+    if api_version is not None and api_version not in _STANDARD_VERSIONS:
+        raise ValueError(f"array API version {api_version!r} is not among {_STANDARD_VERSIONS}")
+    from . import array_api
+
+    return array_api
+
+
+def _array_wrap(self, array, context=None, return_scalar=False):
+    """What NumPy makes of a function's result on this tensor: a tensor in the result's memory where there is one."""
+    from numpy import asarray
+
+    try:
+        return _core.as_tensor(asarray(array))
+    except TypeError:  # no dtype of ours
+        return array
+
+
+def _to_device(self, device, /, *, stream=None):
+    """The tensor on a device, as the array API standard spells it."""
+    if stream is not None:
+        raise ValueError(f"to_device(): the CPU has no streams, got stream={stream!r}")
+    return _to(self, device=device)
+
+
 def install() -> None:
     """Puts the Python methods on Tensor. Called once, after the operators are bound."""
     from ._printing import tensor_text
@@ -257,6 +286,9 @@ def install() -> None:
         "__contains__": _contains,
         "__reversed__": _reversed,
         "is_same_size": _is_same_size,
+        "__array_namespace__": _array_namespace,
+        "__array_wrap__": _array_wrap,
+        "to_device": _to_device,
     }.items():
         setattr(Tensor, name, method)
     for name, getter in (("T", _all_transposed), ("mT", _matrix_transpose), ("H", _conjugate_transpose)):

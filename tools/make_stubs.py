@@ -55,12 +55,25 @@ _NAMED = {
     "p": "Any",
     "eps": "_float | None",
 }
-_SEVERAL = {"sort": "_Pair", "topk": "_Pair", "kthvalue": "_Pair", "aminmax": "_Ends"} | dict.fromkeys(
-    ("var_mean", "std_mean"), "tuple[Tensor, Tensor]"
+_SEVERAL = (
+    dict.fromkeys(("sort", "topk", "kthvalue", "mode", "cummax", "cummin"), "_Pair")
+    | dict.fromkeys(("var_mean", "std_mean", "histogram", "native_dropout", "lstm_cell"), "tuple[Tensor, Tensor]")
+    | dict.fromkeys(("rnn_tanh", "rnn_relu", "gru"), "tuple[Tensor, Tensor]")
+    | dict.fromkeys(
+        ("lstm", "native_layer_norm", "native_group_norm", "native_batch_norm"), "tuple[Tensor, Tensor, Tensor]"
+    )
+    | {"aminmax": "_Ends", "histogramdd": "tuple[Tensor, tuple[Tensor, ...]]"}
 )
-_LISTS = {"split", "chunk", "unbind", "tensor_split", "meshgrid", "broadcast_tensors"}
-_ANYTHING = {"unique"}
-_VALUES = {"allclose": "_bool", "equal": "_bool", "broadcast_shapes": "Size"}
+_LISTS = {
+    "split", "chunk", "unbind", "tensor_split", "meshgrid", "broadcast_tensors", "gradient", "unravel_index",
+    "split_copy", "split_with_sizes", "split_with_sizes_copy", "unbind_copy", "unsafe_split",
+    "unsafe_split_with_sizes", "unsafe_chunk", "hsplit", "vsplit", "dsplit",
+}  # fmt: skip
+_ANYTHING = {"unique", "unique_consecutive", "median", "nanmedian", "cond", "while_loop"}
+_VALUES = {
+    "allclose": "_bool", "equal": "_bool", "broadcast_shapes": "Size", "is_same_size": "_bool", "is_signed": "_bool",
+    "is_distributed": "_bool", "is_inference": "_bool", "dim_order": "tuple[_int, ...]",
+}  # fmt: skip
 _HEADER = '''"""{what} Made from the operator table by `python tools/make_stubs.py`: do not edit."""
 
 from builtins import bool as _bool, float as _float, int as _int
@@ -198,6 +211,12 @@ _PROTOCOL = [
     "def __int__(self) -> _int: ...",
     "def __float__(self) -> _float: ...",
     "def __index__(self) -> _int: ...",
+    "def __complex__(self) -> Any: ...",
+    "def __contains__(self, value: Any) -> _bool: ...",
+    "def __array__(self, dtype: Any = None, copy: Any = None) -> Any: ...",
+    "def __array_namespace__(self, *, api_version: Any = None) -> Any: ...",
+    "def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any: ...",
+    "def __dlpack_device__(self) -> tuple[_int, _int]: ...",
     "def __neg__(self) -> Tensor: ...",
     "def __pos__(self) -> Tensor: ...",
     "def __abs__(self) -> Tensor: ...",

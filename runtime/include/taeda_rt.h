@@ -38,7 +38,8 @@ enum {
   TD_ERR_VALUE = 4,
   TD_ERR_DTYPE = 5,
   TD_ERR_IO = 6,
-  TD_ERR_GUARD = 7
+  TD_ERR_GUARD = 7,
+  TD_ERR_HOST = 8 /* a td_host_fn failed; whoever provided it knows why */
 };
 const char *td_last_error(void);
 td_status td_fail(td_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -191,6 +192,14 @@ typedef struct td_ctx {
   const td_tensor *weights;
   int64_t failed_step; /* out: the step of the program's plan whose call failed; left alone if none did */
 } td_ctx;
+/* What a program leaves to the process that loaded it (LAPACK, an FFT): inputs are read, outputs (memory of the
+   program) are filled; `numbers` are sizes known at run time. */
+typedef td_status (*td_host_fn)(void *ctx, const td_tensor *inputs, int n_in, const td_tensor *outputs, int n_out,
+                                const int64_t *numbers, int n_numbers);
+typedef struct td_host {
+  td_host_fn fn;
+  void *ctx;
+} td_host;
 /* inputs are borrowed; outputs are filled by the program (owner set), the caller frees with td_free(owner). An output
    that is an in-place update of input i has data == inputs[i].data and owner NULL. */
 typedef td_status (*td_program_fn)(td_ctx *ctx, const td_tensor *inputs, td_tensor *outputs);

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+from .. import _core
 from .._core import is_grad_enabled, is_inference_mode_enabled
 from .function import Function, FunctionCtx
 from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
@@ -30,11 +33,19 @@ def __getattr__(name: str):
     raise AttributeError(f"module 'taeda.autograd' has no attribute {name!r}")
 
 
+class _Package(type(_core)):
+    """`gradcheck` stays the function when the module of that name is loaded."""
+
+    def __setattr__(self, name: str, value) -> None:
+        super().__setattr__(name, getattr(value, name) if name == "gradcheck" and type(value) is type(_core) else value)
+
+
 def __dir__():
     return sorted({*globals(), *_LAZY, *_SUBMODULES})
 
 
 install()
+sys.modules[__name__].__class__ = _Package
 
 __all__ = [
     "Function",

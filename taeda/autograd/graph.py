@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from .. import _core
 from ..utils.hooks import RemovableHandle
+from .grad_mode import no_grad
 
 Node = _core.Node
 Tensor = _core.Tensor
@@ -35,10 +37,62 @@ class saved_tensors_hooks:
         self._before: list = []
 
     def __enter__(self) -> None:
+        if _disabled:
+            raise RuntimeError(_disabled[-1])
         self._before.append(_core.set_saved_tensor_hooks(self.pack_hook, self.unpack_hook))
 
     def __exit__(self, *error: object) -> None:
         _core.set_saved_tensor_hooks(*self._before.pop())
+
+
+#: Messages of the `disable_saved_tensors_hooks` blocks that are open.
+_disabled: list[str] = []
+
+
+@contextmanager
+def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
+    """In the block, `saved_tensors_hooks` raises a RuntimeError with this message."""
+    _disabled.append(error_message)
+    try:
+        yield
+    finally:
+        _disabled.pop()
+
+
+class save_on_cpu(saved_tensors_hooks):
+    """In the block, what is saved for backward is kept in the memory of the CPU and comes back to its device on use."""
+
+    def __init__(self, pin_memory: bool = False, device_type: str = "cuda"):
+        super().__init__(lambda t: (t.device, t.cpu()), lambda kept: kept[1].to(kept[0]))
+
+
+class allow_mutation_on_saved_tensors(saved_tensors_hooks):
+    """In the block, tensors that backward needs may be written: backward sees the values that they had. (It keeps
+    copies.)"""
+
+    def __init__(self) -> None:
+        super().__init__(lambda t: t.detach().clone(), lambda kept: kept)
+
+    def __enter__(self) -> allow_mutation_on_saved_tensors:  # type: ignore[override]
+        super().__enter__()
+        return self
+
+
+def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
+    """Counts a write into the tensors, as an in-place operation does: backward then refuses the values it saved."""
+    for t in (tensor,) if isinstance(tensor, Tensor) else _all_tensors(tensor):
+        if t.is_inference():
+            raise RuntimeError("Cannot increment the version of an inference tensor")
+        with no_grad():
+            t.detach().as_strided((0,), (1,)).zero_()
+
+
+def _all_tensors(items: Any) -> tuple[Tensor, ...]:
+    found = tuple(items) if isinstance(items, Iterable) else (items,)
+    for t in found:
+        if not isinstance(t, Tensor):
+            raise RuntimeError(f"increment_version expects a Tensor or an Iterable[Tensor], not {type(t).__name__}")
+    return found
 
 
 def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: str = "all") -> RemovableHandle:

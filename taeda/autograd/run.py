@@ -109,17 +109,23 @@ def grad(
 
 
 def _batched(roots: tuple, wanted: tuple, gradients: tuple, keep: bool, create: bool) -> tuple:
-    from ..ops.namespace import F
-
     counts = {g.shape[0] for g in gradients if g is not None}
     if len(counts) != 1 or any(g is None for g in gradients):
         raise RuntimeError("is_grads_batched needs a gradient for every output, all with the same leading dimension")
     (count,) = counts
-    rows = [
-        _core.run_backward(roots, tuple(g[i] for g in gradients), keep or i + 1 < count, create, wanted, False)
-        for i in range(count)
-    ]
-    return tuple(None if column[0] is None else F.stack(list(column)) for column in zip(*rows))
+    used: list[bool] = []
+
+    def one(*seeds: Tensor) -> list:
+        found = _core.run_backward(roots, seeds, keep, create, wanted, False)
+        used[:] = [g is not None for g in found]
+        return [g for g in found if g is not None]
+
+    import taeda  # its transforms build on this module
+
+    results = iter(taeda.func.vmap(one)(*gradients)) if count else iter(())
+    if not count:
+        return tuple(t.new_zeros((0, *t.shape)) for t in wanted)
+    return tuple(next(results) if there else None for there in used)
 
 
 # -- methods of Tensor and of nodes ------------------------------------------------------------------------------------

@@ -3,4 +3,6 @@
 from .errors import CaptureError
 from .symint import SymBool, SymInt, SymNumber
 
-__all__ = ["CaptureError", "SymBool", "SymInt", "SymNumber"]
+SymFloat = SymNumber
+
+__all__ = ["CaptureError", "SymBool", "SymFloat", "SymInt", "SymNumber"]

@@ -198,7 +198,7 @@ _UNBOUNDED = 2**62
 
 def slice_(g: Geometry, dim: int, start: Sym | None, end: Sym | None, step: Sym, env: ShapeEnv) -> Geometry:
     if not g.ndim:
-        raise RuntimeError("slice() cannot be applied to a 0-dim tensor.")
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
     d = wrap_dim(dim, g.ndim)
     size = env.resolve(g.sizes[d])
     if env.decide(Relation("<=", step, 0)):

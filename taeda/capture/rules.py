@@ -11,10 +11,11 @@ from ..ir.graph import Value
 from ..ir.sym import Relation, Sym
 from ..ir.types import TensorType
 from ..ops.expr import COMPUTE_OF
-from ..ops.table import PART, ROLES, TABLE, OpDef, lookup
-from .errors import CaptureError, refuse_complex
+from ..ops.table import PART, ROLES, TABLE, Abstract, OpDef, lookup
+from .errors import CaptureError, refuse_complex, user_location
 from .geometry import shape_text, wrap_dim
 from .promote import category, result_type
+from .symint import SymInt
 from .tracer import Cell, Tracer, Variable
 
 Rule = Callable[[Tracer, OpDef, dict[str, Any]], Any]
@@ -360,6 +361,14 @@ def copy_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
         from .geometry import is_contiguous
 
         return target if is_contiguous(v.geometry, tr.env) else tr.fresh(tr.read(v))
+    if form == "flip":
+        whole = tr.read(v)
+        t = type_of(whole)
+        strides, offset = list(t.strides()), S.ZERO
+        for d in (wrap_dim(int(d), t.ndim) for d in named["dims"]):
+            offset, strides[d] = offset + (t.sizes[d] - 1) * strides[d], -strides[d]
+        turned = tr.add("view", op.name, [whole], [t], offset=offset, strides=tuple(strides))
+        return tr.fresh_like(turned.output, [v])
     return tr.fresh_like(tr.read(v), [v])
 
 
@@ -425,6 +434,41 @@ def sort_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
     return tuple(results)
 
 
+def host_rule(tr: Tracer, op: OpDef, named: dict[str, Any]) -> Any:
+    """A call of a library: the program calls back into this process."""
+    values: list[Value] = []
+    plain: list[Any] = []  # the arguments in schema order, None in the place of a tensor
+    places: list[int] = []
+    known: list[Any] = []
+    for k, x in enumerate(named.values()):
+        if is_tensor(tr, x):
+            v = tr.read(tr.variable(x))
+            if not values:
+                check_accepts(tr, op, type_of(v).dtype)
+            values.append(v)
+            places.append(k)
+            plain.append(None)
+            known.append(Abstract(tuple(tr.size(s) for s in type_of(v).sizes), type_of(v).dtype))
+            continue
+        known.append(x)
+        if isinstance(x, SymInt):
+            plain.append(tr.sym(x))
+        elif isinstance(x, (tuple, list)):
+            plain.append(tuple(int(i) for i in x))
+        elif x is None or isinstance(x, (bool, int, str)):
+            plain.append(x)
+        else:
+            raise CaptureError(f"{user_location().text()}: {op.name}(): a number known only at run time cannot be used")
+    types = []
+    for sizes, code in op.traits["results"](*known):
+        if code in PART:
+            refuse_complex(op.name)
+        types.append(tr.type_of(code, [tr.sym(s) for s in sizes]))
+    n = tr.add("foreign", op.name, values, types, arguments=tuple(plain), tensors=tuple(places))
+    results = tuple(tr.fresh(v) for v in n.outputs)
+    return results[0] if len(results) == 1 else results
+
+
 _RULES: dict[str, Rule] = {
     "map": map_rule,
     "rows": map_rule,
@@ -434,6 +478,7 @@ _RULES: dict[str, Rule] = {
     "copy": copy_rule,
     "cat": cat_rule,
     "sort": sort_rule,
+    "host": host_rule,
 }
 
 

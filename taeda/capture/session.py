@@ -11,8 +11,7 @@ from ..ir.graph import Graph, Value
 from ..ir.partition import split
 from ..ir.types import TensorType
 from ..ops.namespace import F
-from ..utils import host
-from . import pytree
+from ..utils import host, pytree
 from .errors import CaptureError, with_numbers
 from .geometry import Geometry, contiguous
 from .layout import Guard
@@ -267,9 +266,12 @@ class Session:
             return Returned(source=source, geometry=None if same else self._geometry(g), requires_grad=needs)
         base = v.cell.value.type
         assert isinstance(base, TensorType)
-        dense = (
-            g.offset == 0 and sorted(map(str, g.strides)) == sorted(map(str, base.strides())) and g.ndim == base.ndim
-        )
+
+        def dims(sizes, strides):
+            return sorted((str(tr.env.resolve(k)), str(tr.env.resolve(n))) for n, k in zip(sizes, strides))
+
+        # all elements of the value, in another order at most
+        dense = g.offset == 0 and dims(g.sizes, g.strides) == dims(base.sizes, base.strides())
         value = v.cell.value if dense else tr.read(v)
         geometry = self._geometry(g) if dense and g.strides != base.strides() else None
         if value not in self.numbers:

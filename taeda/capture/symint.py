@@ -7,10 +7,12 @@ too."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..ir import sym as S
 from ..ir.sym import Relation, Sym
+from ..ir.types import FLOAT
 
 if TYPE_CHECKING:
     from ..ir.graph import Value
@@ -127,8 +129,19 @@ class SymInt:
             return other.expr
         if isinstance(other, int):
             return S.as_sym(int(other))
+        if isinstance(other, SymNumber):
+            return None
         index = getattr(other, "__index__", None)
         return S.as_sym(index()) if index is not None and not hasattr(other, "dtype") else None
+
+    def _number(self, op: str, a: Any, b: Any) -> Any:
+        """Arithmetic that leaves the integers."""
+        other = b if a is self else a
+        if not isinstance(other, (int, float, SymInt, SymNumber)):
+            return NotImplemented
+        from .tracer import current
+
+        return current().number(op, a, b)
 
     def _make(self, expr: Sym) -> SymInt | int:
         expr = self.env.resolve(expr)
@@ -136,21 +149,21 @@ class SymInt:
 
     def __add__(self, other):
         o = self._of(other)
-        return NotImplemented if o is None else self._make(self.expr + o)
+        return self._number("add", self, other) if o is None else self._make(self.expr + o)
 
     __radd__ = __add__
 
     def __sub__(self, other):
         o = self._of(other)
-        return NotImplemented if o is None else self._make(self.expr - o)
+        return self._number("sub", self, other) if o is None else self._make(self.expr - o)
 
     def __rsub__(self, other):
         o = self._of(other)
-        return NotImplemented if o is None else self._make(o - self.expr)
+        return self._number("sub", other, self) if o is None else self._make(o - self.expr)
 
     def __mul__(self, other):
         o = self._of(other)
-        return NotImplemented if o is None else self._make(self.expr * o)
+        return self._number("mul", self, other) if o is None else self._make(self.expr * o)
 
     __rmul__ = __mul__
 
@@ -184,14 +197,10 @@ class SymInt:
         return self // other, self % other
 
     def __truediv__(self, other):
-        from .tracer import current
-
-        return current().number("div", self, other)
+        return self._number("div", self, other)
 
     def __rtruediv__(self, other):
-        from .tracer import current
-
-        return current().number("div", other, self)
+        return self._number("div", other, self)
 
     def __pow__(self, n):
         if type(n) is int and n >= 0:
@@ -199,9 +208,7 @@ class SymInt:
             for _ in range(n):
                 total = total * self
             return total
-        from .tracer import current
-
-        return current().number("pow", self, n)
+        return self._number("pow", self, n)
 
     def __rpow__(self, base):
         return base ** int(self)
@@ -316,12 +323,15 @@ class SymBool:
 
 class SymNumber:
     """A number that is known only when the program runs: what the caller computes per call (`host_numbers`), a counter
-    of the random generator, and what is computed from such. Python cannot branch on it."""
+        of the random generator, what sizes and fractions make, and what is computed from such.
 
-    __slots__ = ("value",)
+    Python cannot branch on it, except where sizes alone determine it: then it is `known()` for the example's sizes,
+    which become guards."""
 
-    def __init__(self, value: Value):
-        self.value = value
+    __slots__ = ("known", "value")
+
+    def __init__(self, value: Value, known: Callable[[], float] | None = None):
+        self.value, self.known = value, known
 
     def _op(self, op: str, a, b=None):
         from .tracer import current
@@ -361,9 +371,12 @@ class SymNumber:
     def __neg__(self):
         return self._op("neg", self)
 
-    def _refuse(self, what: str):
+    def read(self, what: str) -> float:
+        """What it is for the example, where sizes alone determine it; an error elsewhere."""
         from .errors import CaptureError, user_location
 
+        if self.known is not None:
+            return self.known()
         raise CaptureError(
             f"{user_location().text()}: {what} a number that is known only when the compiled program runs (a "
             f"hyperparameter of an optimizer, "
@@ -371,23 +384,37 @@ class SymNumber:
         )
 
     def __bool__(self):
-        self._refuse("branching on")
+        return bool(self.read("branching on"))
 
     def __float__(self):
-        self._refuse("converting to float")
+        return float(self.read("converting to float"))
 
     def __int__(self):
-        self._refuse("converting to int")
+        return int(self.read("converting to int"))
 
-    __index__ = __int__
+    def __index__(self):
+        value = self.read("using as an integer")
+        if self.value.type == FLOAT:
+            raise TypeError("'float' object cannot be interpreted as an integer")
+        return int(value)
+
+    def __round__(self, digits=None):
+        return round(self.read("rounding"), digits)
 
     def __eq__(self, other):
-        return self is other
+        return self is other or (self.known is not None and self.known() == other)
 
     def __lt__(self, other):
-        self._refuse("comparing")
+        return self.read("comparing") < other
 
-    __le__ = __gt__ = __ge__ = __lt__
+    def __le__(self, other):
+        return self.read("comparing") <= other
+
+    def __gt__(self, other):
+        return self.read("comparing") > other
+
+    def __ge__(self, other):
+        return self.read("comparing") >= other
 
     def __hash__(self):
         return id(self)

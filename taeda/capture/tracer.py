@@ -7,6 +7,7 @@ identity."""
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -61,6 +62,22 @@ class Variable:
     @property
     def dtype(self) -> str:
         return self.cell.value.type.dtype  # type: ignore[union-attr]
+
+
+#: Python's operators for arithmetic of numbers.
+_PYTHON: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+    "pow": operator.pow,
+    "neg": operator.neg,
+}
+
+
+def _concrete(x: Any) -> Any:
+    """A number that only sizes determine; they are fixed by it."""
+    return int(x) if isinstance(x, SymInt) else x.read("computing with") if isinstance(x, SymNumber) else x
 
 
 class Tracer:
@@ -216,9 +233,7 @@ class Tracer:
         """A size argument."""
         if isinstance(x, SymInt):
             return self.env.resolve(x.expr)
-        if isinstance(x, SymNumber):
-            x._refuse("using as a size")
-        return S.as_sym(int(x))
+        return S.as_sym(x.__index__() if isinstance(x, SymNumber) else int(x))
 
     def size(self, s: Sym) -> int | SymInt:
         """What Python sees of a size."""
@@ -254,7 +269,13 @@ class Tracer:
         """Arithmetic of numbers that are known at run time."""
         inputs = [self.scalar(x) for x in (a, b) if x is not None]
         whole = all(v.type != FLOAT for v in inputs) and op in ("add", "sub", "mul", "neg")
-        return SymNumber(self.add("number", op, inputs, [INT if whole else FLOAT]).output)
+        known = None
+        if all(not isinstance(x, SymNumber) or x.known is not None for x in (a, b)):
+
+            def known() -> float:
+                return _PYTHON[op](*(_concrete(x) for x in (a, b) if x is not None))
+
+        return SymNumber(self.add("number", op, inputs, [INT if whole else FLOAT]).output, known)
 
     def host_numbers(self, fn: Callable[[], tuple[float, ...]]) -> tuple[SymNumber, ...]:
         """Floats that `fn()` gives anew at each call of the compiled program. It is called once now, for this call's

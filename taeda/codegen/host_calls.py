@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..ir.sym import Sym
 from ..ir.types import DTYPES, SIZE
-from ..passes.plan import Access, ContractStep, CopyStep, IndexStep, KernelStep, Operand, SortStep
+from ..passes.plan import Access, ContractStep, CopyStep, HostStep, IndexStep, KernelStep, Operand, SortStep
 
 if TYPE_CHECKING:
     from .program import ProgramEmitter
@@ -143,6 +144,26 @@ def index(p: ProgramEmitter, step: IndexStep) -> None:
     else:
         callee = p.h.runtime("td_scatter", "i32", "ptr", "ptr", "ptr", "ptr", "i32", "ptr", "i32", "ptr", "i32", "i32")
         p.h.checked(callee, *args, f"i32 {DTYPES.index(dtype)}", f"i32 {SCATTER_MODES.index(step.mode)}")
+
+
+def foreign(p: ProgramEmitter, step: HostStep) -> None:
+    """A td_host_fn of the process."""
+    host = p.host(step)
+    sides = (
+        ("host_inputs", list(zip(step.inputs, step.in_sizes))),
+        ("host_outputs", [(a, a.buffer.sizes) for a in step.outputs]),
+    )
+    context = p.f.offset(host, "8")
+    args = [f"ptr {p.f.v(f'load ptr, ptr {context}')}"]
+    for name, items in sides:
+        table = p.h.scratch(name, p.TENSOR_BYTES * len(items))
+        for k, (a, sizes) in enumerate(items):
+            place = p.f.offset(table, str(p.TENSOR_BYTES * k))
+            p.describe(place, p.address(a), a.buffer.dtype, sizes, a.strides)
+        args += [f"ptr {table}", f"i32 {len(items)}"]
+    numbers = [x for x in step.arguments if isinstance(x, Sym) and x.value is None]
+    args += [f"ptr {p.h.array(numbers)}", f"i32 {len(numbers)}"]
+    p.h.checked(p.f.v(f"load ptr, ptr {host}"), *args)
 
 
 def sort(p: ProgramEmitter, step: SortStep) -> None:

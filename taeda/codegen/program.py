@@ -17,6 +17,7 @@ from ..passes.plan import (
     Buffer,
     ContractStep,
     CopyStep,
+    HostStep,
     IndexStep,
     KernelStep,
     Plan,
@@ -48,6 +49,8 @@ class HostProgram:
     kernels: dict[str, KernelSpec] = field(default_factory=dict)
     #: dtypes of contractions: symbols gemm_<dtype>
     gemms: set[str] = field(default_factory=set)
+    #: symbol of the td_host -> (host operator, arguments, places of the tensors among them)
+    hosts: dict[str, tuple[str, tuple, tuple[int, ...]]] = field(default_factory=dict)
     #: entries of the table `<name>_imports` that the loader fills, in order (empty where symbols are linked)
     imports: list[str] = field(default_factory=list)
 
@@ -59,6 +62,8 @@ def kernel_symbol(spec: KernelSpec) -> str:
 
 class ProgramEmitter:
     """Writes the entry function of one plan."""
+
+    TENSOR_BYTES = TENSOR_BYTES
 
     def __init__(
         self, plan: Plan, module: Module, name: str, weights: int = 0, linked: bool = False, timed: bool = False
@@ -220,14 +225,17 @@ class ProgramEmitter:
 
     def _output(self, k: int, b: Buffer) -> None:
         place = self.f.offset("%outputs", str(k * TENSOR_BYTES))
-        self.f.emit(f"store ptr {self.pointer(b)}, ptr {place}")
-        self.f.emit(f"store i32 {DTYPES.index(b.dtype)}, ptr {self.f.offset(place, str(T_DTYPE))}")
-        self.f.emit(f"store i32 {len(b.sizes)}, ptr {self.f.offset(place, str(T_NDIM))}")
-        strides = S.contiguous_strides(b.sizes)
-        for d, (size, stride) in enumerate(zip(b.sizes, strides)):
+        self.describe(place, self.pointer(b), b.dtype, b.sizes, S.contiguous_strides(b.sizes))
+
+    def describe(self, place: str, data: str, dtype: str, sizes: tuple[Sym, ...], strides: tuple[Sym, ...]) -> None:
+        """Fills the td_tensor at `place`, its owner excepted."""
+        self.f.emit(f"store ptr {data}, ptr {place}")
+        self.f.emit(f"store i32 {DTYPES.index(dtype)}, ptr {self.f.offset(place, str(T_DTYPE))}")
+        self.f.emit(f"store i32 {len(sizes)}, ptr {self.f.offset(place, str(T_NDIM))}")
+        for d, (size, stride) in enumerate(zip(sizes, strides)):
             self.f.emit(f"store i64 {self.h.size(size)}, ptr {self.f.offset(place, str(T_SIZES + 8 * d))}")
             self.f.emit(
-                f"store i64 {self.h.size(stride * SIZE[b.dtype])}, ptr {self.f.offset(place, str(T_STRIDES + 8 * d))}"
+                f"store i64 {self.h.size(stride * SIZE[dtype])}, ptr {self.f.offset(place, str(T_STRIDES + 8 * d))}"
             )
 
     # -- operands ------------------------------------------------------------------------------------------------------
@@ -295,6 +303,15 @@ class ProgramEmitter:
         self.program.gemms.add(dtype)
         return self.h.external(f"gemm_{dtype}")
 
+    def host(self, step: HostStep) -> str:
+        """Address of the td_host that carries out `step`."""
+        if self.h.linked:
+            raise CodegenError(f"program {self.name}: {step.op} is computed by a library of the process")
+        text = repr((step.op, step.arguments, step.places))
+        symbol = f"host_{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+        self.program.hosts[symbol] = (step.op, step.arguments, step.places)
+        return self.h.external(symbol)
+
     # -- steps ---------------------------------------------------------------------------------------------------------
     def _step(self, step: Step) -> None:
         if isinstance(step, KernelStep):
@@ -307,6 +324,8 @@ class ProgramEmitter:
             host_calls.index(self, step)
         elif isinstance(step, SortStep):
             host_calls.sort(self, step)
+        elif isinstance(step, HostStep):
+            host_calls.foreign(self, step)
         elif isinstance(step, RngStep):
             rng = self.f.v(f"load ptr, ptr {self.f.offset('%ctx', str(CTX_RNG))}")
             offset = self.f.call(

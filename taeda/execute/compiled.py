@@ -12,13 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import _core, no_grad
-from ..capture import layout, pytree
+from ..capture import layout
 from ..capture.reach import Reach
 from ..capture.session import Captured, Returned, Session, Source
 from ..capture.tracer import active
 from ..ir.graph import Graph
 from ..ir.sym import Sym
 from ..ir.types import TensorType
+from ..utils import pytree
 from . import differentiable, program
 
 #: Programs of one function after which a warning says what keeps changing.

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 from .. import _core
 from ..ir.graph import Graph
+from ..ir.sym import Sym
 from ..passes.pipeline import Report, run_passes
 from ..passes.plan import Plan
 from .lock import ForkLock
 from .resolve import load_cached, resolve, target_name
 
-#: td_kernel addresses of every kernel this process has, by symbol.
+#: Addresses of every td_kernel and td_host that this process has, by symbol.
 _kernels: dict[str, int] = {}
 _lock = ForkLock()
 
@@ -77,11 +78,32 @@ def build_plan(plan: Plan, report: Report, text: str = "", seconds: float = 0.0,
                 _kernels[symbol] = _kernel(symbol, spec, target)
                 timing.new_kernels += 1
             table[f"{symbol}_kernel"] = _kernels[symbol]
+        for symbol, call in host.hosts.items():
+            if symbol not in _kernels:
+                _kernels[symbol] = _core.host_call(_host_call(*call))
+            table[symbol] = _kernels[symbol]
         timing.kernels = time.perf_counter() - start
         start = time.perf_counter()
         symbols = _host(host, target, table)
         timing.host_code = time.perf_counter() - start
     return Executable(symbols[name], plan, report, timing, text, list(host.kernels), symbols.get(f"{name}_cycles", 0))
+
+
+def _host_call(op: str, arguments: tuple, places: tuple[int, ...]):
+    """What a program calls for a host operator: (tensors, sizes known at run time) to tensors."""
+    from .._bind import host_function
+    from ..ops.table import lookup
+
+    fn = host_function(lookup(op))
+
+    def call(tensors: list, numbers: tuple[int, ...]):
+        known = iter(numbers)
+        args = [x if not isinstance(x, Sym) else next(known) if x.value is None else x.value for x in arguments]
+        for k, t in zip(places, tensors):
+            args[k] = t
+        return fn(*args)
+
+    return call
 
 
 def _kernel(symbol: str, spec, target) -> int:

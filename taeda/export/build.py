@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import _core, no_grad
-from ..capture import pytree
 from ..capture.reach import Reach
 from ..capture.session import Captured, Session
 from ..ir.graph import Node, Value
 from ..ir.types import SIZE, TensorType, Type
 from ..passes.pipeline import run_passes
+from ..passes.plan import HostStep
+from ..utils import pytree
 from .interface import Interface, Slot, Weight, header, safetensors_header, source, weights_assembly
 from .toolchain import ExportError, Toolchain, find, runtime_folder
 from .wrapper import wrapper
@@ -82,6 +83,12 @@ def build(
     stored = _weights(module, captured)
     outputs = _logical_results(captured)
     plan, _ = run_passes(captured.graph)
+    for step in plan.steps:
+        if isinstance(step, HostStep):
+            raise ExportError(
+                f"export.build(): {step.op.lstrip('_')} is computed by a library of the Python process (LAPACK), which "
+                "an export does not carry"
+            )
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     interface = _interface(name, captured, arguments, outputs, stored, weights == "safetensors")

@@ -11,6 +11,7 @@ those of docs/architecture.md, and the few that only a program has:
     view     elements of its input at other places         attrs offset, strides (in elements of the row-major input)
     update   input 0 with input 1 written at such places   attrs offset, strides
     empty    a tensor whose elements do not matter
+    foreign  a host operator: a library's values       attrs arguments (schema order), tensors (places of the inputs)
 """
 
 from __future__ import annotations

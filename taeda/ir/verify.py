@@ -34,6 +34,7 @@ _SHAPE: dict[str, tuple[int, int | None, int | None, tuple[str, ...]]] = {
     "sort": (1, 1, 2, ("dim", "descending", "k")),
     "cat": (1, None, 1, ("dim",)),
     "copy": (1, 1, 1, ()),
+    "foreign": (1, None, None, ("arguments", "tensors")),
 }
 
 
@@ -204,7 +205,14 @@ def _scalar(t: ScalarType) -> Callable[[Node], str | None]:
     return lambda n: None if all(v.type == t for v in n.outputs) else f"gives {t} values"
 
 
+def _foreign(n: Node) -> str | None:
+    if len(n.attrs["tensors"]) != len(n.inputs):
+        return f"{len(n.attrs['tensors'])} places for {len(n.inputs)} tensors"
+    return None if all(0 <= k < len(n.attrs["arguments"]) for k in n.attrs["tensors"]) else "a tensor has no place"
+
+
 _RULES: dict[str, Callable[[Node], str | None]] = {
+    "foreign": _foreign,
     "view": _view,
     "update": _update,
     "map": _map,

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import _core
-from ..capture import pytree
 from ..capture.reach import Reach
 from ..capture.session import Captured, Returned, Session, Source
 from ..execute.compiled import Entry
@@ -17,6 +16,7 @@ from ..ir.sym import parse as parse_size
 from ..ir.text import parse
 from ..ir.types import TensorType
 from ..ir.verify import VerifyError, verify
+from ..utils import pytree
 
 
 class Traced:

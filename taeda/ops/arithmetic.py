@@ -368,7 +368,7 @@ pointwise(
 
 
 @composite("pow", method=True, out=True, inplace=True, slots=("nb_power",), oracle="numpy.power(a, b)")
-def pow_(input, exponent):
+def pow_(input: object, exponent):
     """input ** exponent. Common exponents take the cheaper operator that gives the same or a better result."""
     if type(exponent) in (int, float) and isinstance(input, F.Tensor):
         floats = input.is_floating_point() or input.is_complex()

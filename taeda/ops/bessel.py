@@ -18,7 +18,7 @@ pointwise(
 )
 
 
-def _special(name, fn, oracle, doc, domain, grad=False, accepts=("f32", "f64")):
+def _special(name, fn, oracle, doc, domain, grad=False, accepts=floating):
     pointwise(
         f"special_{name}",
         fn,

@@ -19,9 +19,7 @@ def block_diag(*tensors):
     for k, x in enumerate(tensors):
         tensor_argument("block_diag", f"tensors[{k}]", x)
         if x.dim() > 2:
-            raise RuntimeError(
-                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {k} has {x.dim()} dimensions"
-            )
+            raise RuntimeError(f"block_diag(): tensors must have at most 2 dimensions, tensor {k} has {x.dim()}")
     if not tensors:
         return F.zeros((1, 0))
     dtype = tensors[0].dtype
@@ -39,7 +37,7 @@ def block_diag(*tensors):
 
 def _check_vector(x):
     if x.dim() != 1:
-        raise RuntimeError(f"Expect a 1D vector, but got shape {list(x.shape)}")
+        raise RuntimeError(f"expected a vector, got a tensor of shape {list(x.shape)}")
 
 
 @composite(
@@ -53,7 +51,7 @@ def cartesian_prod(*tensors):
         tensor_argument("cartesian_prod", f"tensors[{k}]", x)
         _check_vector(x)
     if not tensors:
-        raise RuntimeError("cartesian_prod expects a non-empty TensorList")
+        raise RuntimeError("cartesian_prod(): expected at least one tensor")
     if len(tensors) == 1:
         return tensors[0]
     return F.stack([F.reshape(g, (-1,)) for g in F.meshgrid(*tensors, indexing="ij")], 1)
@@ -70,14 +68,19 @@ def combinations(input, r=2, with_replacement=False):
     tensor_argument("combinations", "input", input)
     _check_vector(input)
     if r < 0:
-        raise RuntimeError(f"Expect a non-negative number, but got {r}")
+        raise RuntimeError(f"combinations(): r must not be negative, got {r}")
     if r == 0:
         return F.zeros((0,), dtype=input.dtype)
-    import itertools
-
-    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    places = list(itertools.chain.from_iterable(choose(range(input.shape[0]), r)))
-    return F.reshape(F.index_select(input, 0, F.tensor(places, dtype=F.int64)), (-1, r) if places else (0, r))
+    n, again = input.shape[0], int(bool(with_replacement))
+    columns, total = [F.arange(n)], n
+    for k in range(1, r):  # every combination is continued by all later places
+        total = total * (n + k if again else n - k) // (k + 1)
+        more = n - 1 + again - columns[-1]
+        owner = F._owners(more, F.cumsum(more, 0), total)
+        columns = [F.index_select(c, 0, owner) for c in columns]
+        first = F.index_select(F.cumsum(more, 0) - more, 0, owner)
+        columns.append(F.arange(total) - first + columns[-1] + (1 - again))
+    return F.reshape(F.index_select(input, 0, F.reshape(F.stack(columns, 1), (-1,))), (total, r))
 
 
 @composite(
@@ -107,9 +110,9 @@ def chain_matmul(*matrices, out=None):
     for k, m in enumerate(matrices):
         tensor_argument("chain_matmul", f"matrices[{k}]", m)
         if m.dim() != 2:
-            raise RuntimeError(f"chain_matmul(): Tensor dimension is {m.dim()}, expected 2 instead.")
+            raise RuntimeError(f"chain_matmul(): matrix {k} must have 2 dimensions, got {m.dim()}")
     if not matrices:
-        raise RuntimeError("chain_matmul(): Expected one or more matrices")
+        raise RuntimeError("chain_matmul(): expected at least one matrix")
     if len(matrices) == 1:
         return F.write_out("chain_matmul", matrices[0], out)
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -135,7 +138,7 @@ def norm_except_dim(v, pow=2, dim=0):
     tensor_argument("norm_except_dim", "v", v)
     if dim == -1:
         return F.norm(v, pow)
-    if not 0 <= dim < max(v.dim(), 1):
+    if not 0 <= dim < v.dim():
         raise IndexError(f"Dimension out of range (expected to be in range of [-1, {v.dim() - 1}], but got {dim})")
     rest = [d for d in range(v.dim()) if d != dim]
     return F.norm(v, pow, rest, True) if rest else F.abs(v)
@@ -151,7 +154,7 @@ def frobenius_norm(input, dim, keepdim=False):
     tensor_argument("frobenius_norm", "input", input)
     dims = [dim] if isinstance(dim, int) else list(dim)
     if len(dims) > 2:
-        raise RuntimeError(f"Expected at most 2 dimensions, but got {len(dims)} dimensions instead.")
+        raise RuntimeError(f"frobenius_norm(): dim must have at most 2 dimensions, got {len(dims)}")
     return F.norm(input, "fro", dims or None, keepdim)
 
 
@@ -195,10 +198,7 @@ def empty_permuted(
     """An uninitialised tensor whose dimensions lie in memory in the order of physical_layout, the outermost first."""
     order = list(physical_layout)
     if len(order) != len(size):
-        raise RuntimeError(
-            f"Number of dimensions in size does not match the length of the physical_layout; i.e. len(size) = "
-            f"{len(size)} is not equal to len(physical_layout) = {len(order)}"
-        )
+        raise RuntimeError(f"empty_permuted(): size has {len(size)} dimensions, physical_layout {len(order)}")
     if sorted(order) != list(range(len(order))):
         raise RuntimeError(f"empty_permuted(): physical_layout must be a permutation of the dimensions, got {order}")
     place = [order.index(d) for d in range(len(order))]

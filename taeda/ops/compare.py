@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .namespace import F
+from .namespace import F, Tensor
 from .scalar import cast, isfinite, isinf, isnan, select
 from .table import anything, composite, everything, field, floating, pointwise
 
@@ -119,7 +119,7 @@ pointwise(
         ((t.bools(4), 1.5, t(3, 4)), {}),
     ],
 )
-def where(condition, input=None, other=None):
+def where(condition: Tensor, input=None, other=None):
     """input where condition holds, else other. With the condition alone: the indices of its nonzero elements, one
     tensor a dimension.
     """

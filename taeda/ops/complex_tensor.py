@@ -55,6 +55,7 @@ def _parts_gradient(g):
     "complex",
     params="Tensor real, Tensor imag",
     grad=_parts_gradient,
+    batch="map",
     out=True,
 )
 def _make_complex(real, imag):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .helpers import product, wrap_dim
-from .namespace import F
+from .helpers import wrap_dim
+from .namespace import F, Tensor
 from .table import complexes, composite, floating, integral, structured
 
 _arithmetic = (*integral, *floating, *complexes)
@@ -152,7 +152,7 @@ def mv(input, vec):
 
 
 @composite(method=True, out=True, samples=lambda t: [((t(4), t(4)), {})], oracle="numpy.dot")
-def dot(input, tensor):
+def dot(input, tensor: Tensor):
     """Inner product of two vectors."""
     _ranks("dot", ("input", input, 1), ("tensor", tensor, 1))
     if input.shape[0] != tensor.shape[0]:
@@ -165,7 +165,7 @@ def dot(input, tensor):
 
 
 @composite(method=True, out=True, samples=lambda t: [((t(4), t(4)), {})], oracle="numpy.vdot")
-def vdot(input, other):
+def vdot(input, other: Tensor):
     """Inner product of two vectors, the first conjugated."""
     return F.dot(F.conj(input), other)
 
@@ -180,7 +180,7 @@ def outer(input, vec2):
 @composite(
     method=True, out=True, samples=lambda t: [((t(2, 4), t(3, 4)), {}), ((t(4), t(4)), {})], oracle="numpy.inner"
 )
-def inner(input, other):
+def inner(input, other: Tensor):
     """Inner products over the last dimension of both."""
     if input.dim() == 0 or other.dim() == 0:
         return input * other
@@ -242,6 +242,7 @@ _added(
 @composite(
     method=True,
     inplace=True,
+    out=True,
     samples=lambda t: [((t(3, 5), t(2, 3, 4), t(2, 4, 5)), {})],
     oracle="lambda x, a, b: x + numpy.einsum('bij,bjk->ik', a, b)",
 )
@@ -251,7 +252,7 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     return _scaled_sum(input, F.contract(batch1, batch2, "bij,bjk->ik"), beta, alpha)
 
 
-# -- tensordot and einsum ----------------------------------------------------------------------------------------------
+# -- tensordot ---------------------------------------------------------------------------------------------------------
 @composite(
     out=True,
     samples=lambda t: [
@@ -263,6 +264,8 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
 )
 def tensordot(a, b, dims=2):
     """Sum of products over the last `dims` dimensions of a and the first of b, or over two lists of dimensions."""
+    if isinstance(dims, F.Tensor):
+        dims = dims.tolist()
     if isinstance(dims, int):
         if not 0 <= dims <= min(a.dim(), b.dim()):
             raise RuntimeError(
@@ -285,187 +288,9 @@ def tensordot(a, b, dims=2):
     return F.einsum(f"{''.join(la)},{''.join(lb)}->{''.join(out)}", a, b)
 
 
-def _parse(equation: str, ranks: list[int]) -> tuple[list[str], str]:
-    """Letters of each operand and of the result; an ellipsis becomes letters of its own."""
-    text = equation.replace(" ", "")
-    left, arrow, right = text.partition("->")
-    terms = left.split(",")
-    if len(terms) != len(ranks):
-        raise RuntimeError(
-            f"einsum(): more operands were provided than specified in the equation: {len(ranks)} for {equation!r}"
-            if len(ranks) > len(terms)
-            else f"einsum(): fewer operands were provided than specified in the equation: {len(ranks)} for {equation!r}"
-        )
-    free = [c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in text]
-    hidden = 0
-    for term, rank in zip(terms, ranks):
-        names = term.replace("...", "", 1)
-        bad = next((c for c in names if not (c.isascii() and c.isalpha())), None)
-        if bad is not None:
-            raise RuntimeError(
-                f"einsum(): invalid subscript given in {equation!r}: {bad!r}; subscripts must be in [a-zA-Z]"
-            )
-        if "..." in term:
-            if len(names) > rank:
-                raise RuntimeError(
-                    f"einsum(): the number of subscripts in {term!r} exceeds the number of dimensions ({rank}) of "
-                    "the operand"
-                )
-            hidden = max(hidden, rank - len(names))
-        elif len(names) != rank:
-            raise RuntimeError(
-                f"einsum(): the number of subscripts in the equation ({len(names)}) does not match the number of "
-                f"dimensions ({rank}) "
-                f"for operand {term!r} and no ellipsis was given"
-            )
-    dots = "".join(free[:hidden])
-    found = []
-    for term, rank in zip(terms, ranks):
-        n = rank - len(term.replace("...", ""))
-        found.append(term.replace("...", dots[hidden - n :]) if "..." in term else term)
-    if not arrow:
-        names = "".join(found)
-        return found, dots + "".join(sorted(c for c in set(names) if names.count(c) == 1 and c not in dots))
-    right = right.replace("...", dots)
-    for c in right:
-        if right.count(c) > 1:
-            raise RuntimeError(f"einsum(): output subscript {c} appears more than once in the output")
-        if not any(c in term for term in found):
-            raise RuntimeError(f"einsum(): output subscript {c} does not appear in the equation for any input operand")
-    return found, right
-
-
-def _from_lists(arguments):
-    """The equation and operands of the form operand, subscripts, ..., [subscripts of the result]."""
-
-    def letters(subscripts):
-        for k in subscripts:
-            if k is not ... and not 0 <= k < 52:
-                raise ValueError(f"einsum(): subscripts in lists must be in [0, 52), got {k}")
-        return "".join("..." if k is ... else chr(k + 65 if k < 26 else k + 71) for k in subscripts)
-
-    operands, terms = list(arguments[0 : len(arguments) - 1 : 2]), arguments[1::2]
-    equation = ",".join(letters(t) for t in terms[: len(operands)])
-    return (f"{equation}->{letters(arguments[-1])}" if len(arguments) % 2 else equation), operands
-
-
-def _simplify(x, term: str, keep: set[str]):
-    """Diagonals of repeated letters, sums of letters that nobody else has."""
-    place = 0
-    while place < len(term):
-        c = term[place]
-        again = term.find(c, place + 1)
-        if again >= 0:
-            x = F.movedim(F.diagonal(x, 0, place, again), -1, place)
-            term = term[:again] + term[again + 1 :]
-        else:
-            place += 1
-    gone = [d for d, c in enumerate(term) if c not in keep]
-    if gone:
-        x = F.sum(x, gone, dtype=x.dtype)
-        term = "".join(c for c in term if c in keep)
-    return x, term
-
-
-def _join(x, lx, y, ly, keep):
-    """One pair contracted; letters in `keep` stay."""
-    # A size of 1 against n broadcasts: the letter is dropped from the side that has 1.
-    for c in [c for c in lx if c in ly]:
-        nx, ny = x.shape[lx.index(c)], y.shape[ly.index(c)]
-        if nx != ny:
-            if nx == 1:
-                x, lx = F.select(x, lx.index(c), 0), lx.replace(c, "")
-            elif ny == 1:
-                y, ly = F.select(y, ly.index(c), 0), ly.replace(c, "")
-            else:
-                raise RuntimeError(
-                    f"einsum(): subscript {c} has size {ny} for an operand which does not broadcast with previously "
-                    f"seen size {nx}"
-                )
-    x, lx = _simplify(x, lx, keep | set(ly))
-    y, ly = _simplify(y, ly, keep | set(lx))
-    out = "".join(dict.fromkeys(c for c in lx + ly if c in keep))
-    return F.contract(x, y, f"{lx},{ly}->{out}"), out
-
-
-def _kept(terms, out, i, j) -> set[str]:
-    """Letters that the result or another operand still needs once i and j are joined."""
-    return set(out).union(*(set(s) for k, s in enumerate(terms) if k not in (i, j)))
-
-
-def _cheapest(operands, terms, out):
-    """The pair whose contraction does the fewest multiplications. In a capture the example's sizes decide, and guards
-    keep it.
-    """
-    best = None
-    for i in range(len(operands)):
-        for j in range(i + 1, len(operands)):
-            sizes = {c: n for k in (i, j) for c, n in zip(terms[k], operands[k].shape)}
-            cost = (product(sizes.values()), product(n for c, n in sizes.items() if c in _kept(terms, out, i, j)))
-            if best is None or cost < best[0]:
-                best = (cost, i, j)
-    return best[1:]
-
-
-@composite(
-    samples=lambda t: [
-        (("ij,jk->ik", t(2, 3), t(3, 4)), {}),
-        (("bij,bjk->bik", t(2, 3, 4), t(2, 4, 3)), {}),
-        (("ii->i", t(3, 3)), {}),
-        (("ii", t(3, 3)), {}),
-        (("ij,j->i", t(2, 3), t(3)), {}),
-        (("ab,bc,cd->ad", t(2, 3), t(3, 4), t(4, 2)), {}),
-        (("...ij,...jk->...ik", t(2, 3, 4), t(4, 2)), {}),
-        (("ij->ji", t(2, 3)), {}),
-        (("i,j->ij", t(2), t(3)), {}),
-        (("ij->", t(2, 3)), {}),
-        (("ijk,ijk->ij", t(2, 3, 4), t(2, 3, 4)), {}),
-    ],
-    oracle="numpy.einsum",
-)
-def einsum(equation, *operands):
-    """Einstein summation: one letter a dimension, letters missing from the result are summed. Also as
-    einsum(a, [0, 1], b, [1, 2], [0, 2]), with numbers below 52 for letters.
-    """
-    if isinstance(equation, F.Tensor):
-        equation, operands = _from_lists((equation, *operands))
-    if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
-        operands = operands[0]
-    operands = list(operands)
-    if not operands:
-        raise RuntimeError("einsum(): must provide at least one operand")
-    terms, out = _parse(equation, [x.dim() for x in operands])
-    for k in range(len(operands)):
-        others = set(out).union(*(set(s) for j, s in enumerate(terms) if j != k))
-        operands[k], terms[k] = _simplify(operands[k], terms[k], others)
-    while len(operands) > 1:
-        i, j = (0, 1) if len(operands) == 2 else _cheapest(operands, terms, out)
-        keep = _kept(terms, out, i, j)
-        if len(operands) == 2 and set(terms[i]) | set(terms[j]) >= set(out):
-            joined, term = _join_into(operands[i], terms[i], operands[j], terms[j], out)
-        else:
-            joined, term = _join(operands[i], terms[i], operands[j], terms[j], keep)
-        operands = [x for k, x in enumerate(operands) if k not in (i, j)] + [joined]
-        terms = [s for k, s in enumerate(terms) if k not in (i, j)] + [term]
-    result, term = operands[0], terms[0]
-    if term == out:
-        return result
-    return F.permute(result, [term.index(c) for c in out])
-
-
-def _join_into(x, lx, y, ly, out):
-    """The last pair: the result's letters come in the order asked for, written in place by the kernel."""
-    clash = any(x.shape[lx.index(c)] != y.shape[ly.index(c)] for c in lx if c in ly)
-    if clash:
-        return _join(x, lx, y, ly, set(out))
-    x, lx = _simplify(x, lx, set(out) | set(ly))
-    y, ly = _simplify(y, ly, set(out) | set(lx))
-    return F.contract(x, y, f"{lx},{ly}->{out}"), out
-
-
 # -- further products --------------------------------------------------------------------------------------------------
-@composite(method=True, samples=lambda t: [((t(2, 3), t(4, 2)), {})], oracle="numpy.kron")
-def kron(input, other):
+@composite(method=True, out=True, samples=lambda t: [((t(2, 3), t(4, 2)), {})], oracle="numpy.kron")
+def kron(input, other: Tensor):
     """Kronecker product."""
     n = max(input.dim(), other.dim())
     a = F.reshape(input, [1] * (n - input.dim()) + list(input.shape))
@@ -482,41 +307,20 @@ def trace(input):
     return F.sum(F.diagonal(input))
 
 
-@composite(method=True, samples=lambda t: [((t(3, 3), 3), {}), ((t(3, 3), 1), {})], oracle="numpy.linalg.matrix_power")
-def matrix_power(input, n):
-    """A square matrix to a non-negative integer power."""
-    if n < 0:
-        raise RuntimeError(f"matrix_power(): negative powers need an inverse, got n={n}")
-    result = None
-    while n:
-        if n & 1:
-            result = input if result is None else F.matmul(result, input)
-        n >>= 1
-        if n:
-            input = F.matmul(input, input)
-    return F.expand(F.eye(input.shape[-1], dtype=input.dtype), input.shape) if result is None else result
-
-
 @composite(
     method=True,
+    out=True,
     samples=lambda t: [((t(2, 3), t(2, 3)), {}), ((t(3, 2), t(3, 2), 0), {})],
     oracle="lambda a, b, d=-1: numpy.cross(a, b, axis=d)",
 )
-def cross(input, other, dim=-1):
-    """Cross product along a dimension of size 3."""
-    if input.shape[dim] != 3 or other.shape[dim] != 3:
-        raise RuntimeError(
-            f"cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}"
-        )
-    a1, a2, a3 = F.unbind(input, dim)
-    b1, b2, b3 = F.unbind(other, dim)
-    return F.stack([a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1], dim)
-
-
-@composite(samples=lambda t: [((t(3, 4), t(5, 4)), {})], oracle="lambda a, b: scipy.spatial.distance.cdist(a, b)")
-def cdist(x1, x2, p=2.0):
-    """p-norm distances between all pairs of rows."""
-    return F.norm(F.unsqueeze(x1, -2) - F.unsqueeze(x2, -3), p, -1)
+def cross(input, other: Tensor, dim=None):
+    """Cross product along a dimension of size 3 (default: the first such)."""
+    if dim is None:
+        sizes = input.shape if input.dim() == other.dim() else ()
+        dim = next((d for d, n in enumerate(sizes) if n == 3), None)
+        if dim is None:
+            raise RuntimeError(f"cross: no dimension of size 3 in input, whose shape is {list(input.shape)}")
+    return F.linalg_cross(input, other, dim=dim)
 
 
 @composite(

@@ -12,12 +12,12 @@ def _truth(op, value):
     if isinstance(value, F.Tensor):
         if value.numel() != 1:
             raise RuntimeError(
-                f"{op}(): Expected pred to be bool or single-element tensor, but got {list(value.shape)}"
+                f"{op}(): the predicate must be a bool or a tensor with one element, got shape {list(value.shape)}"
             )
         return bool(value)
     if isinstance(value, bool) or type(value).__name__ == "SymBool":
         return bool(value)
-    raise RuntimeError(f"{op}(): Expected pred to be bool or tensor, but got {value!r}")
+    raise RuntimeError(f"{op}(): the predicate must be a bool or a tensor, got {value!r}")
 
 
 def _only_tensors(value):
@@ -32,11 +32,10 @@ def _only_tensors(value):
 def cond(pred, true_fn, false_fn, operands=()):
     """true_fn(*operands) where pred (a bool or a tensor with one element) holds, else false_fn(*operands)."""
     if not callable(true_fn) or not callable(false_fn):
-        raise RuntimeError("cond(): Expect both branches to be callable.")
+        raise RuntimeError("cond(): true_fn and false_fn must be callable")
     if not isinstance(operands, (tuple, list)) or not _only_tensors(operands):
         raise RuntimeError(
-            "cond(): Expect operands to be a tuple of possibly nested dict/list/tuple that only consists of tensor "
-            f"leaves, but got {operands!r}."
+            f"cond(): operands must be a tuple of tensors, numbers and containers of them, got {operands!r}"
         )
     return (true_fn if _truth("cond", pred) else false_fn)(*operands)
 
@@ -47,11 +46,10 @@ def while_loop(cond_fn, body_fn, carried_inputs):
     Every round must give tensors of the shapes and dtypes it was given.
     """
     if not callable(cond_fn) or not callable(body_fn):
-        raise RuntimeError("while_loop(): Expect cond_fn and body_fn to be callable.")
+        raise RuntimeError("while_loop(): cond_fn and body_fn must be callable")
     if not isinstance(carried_inputs, (tuple, list)) or not _only_tensors(carried_inputs):
         raise RuntimeError(
-            "while_loop(): Expect carried_inputs to be a tuple of possibly nested dict/list/tuple that only consists "
-            f"of tensor or int leaves, but got {carried_inputs!r}."
+            f"while_loop(): carried_inputs must be a tuple of tensors, numbers and containers of them, got {carried_inputs!r}"
         )
     values = tuple(carried_inputs)
     while _truth("while_loop", cond_fn(*values)):

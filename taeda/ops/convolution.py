@@ -45,7 +45,12 @@ def _convolution_gradient(g, input, weight, bias, stride, padding, dilation, gro
     return gi, gw, gb
 
 
-@composite(params=f"Tensor input, Tensor weight, Tensor? bias, {_PARAMS}", grad=_convolution_gradient, function=False)
+@composite(
+    params=f"Tensor input, Tensor weight, Tensor? bias, {_PARAMS}",
+    grad=_convolution_gradient,
+    batch="parts",
+    function=False,
+)
 def _convolution(input, weight, bias, stride, padding, dilation, groups):
     n = len(stride)
     space, kernel = _SPACE[:n], _KERNEL[:n]
@@ -60,6 +65,7 @@ def _convolution(input, weight, bias, stride, padding, dilation, groups):
 
 @composite(
     params=f"Tensor grad, Tensor weight, int[] input_size, {_PARAMS}",
+    batch="parts",
     function=False,
     grad=lambda g, grad, weight, stride, padding, dilation, groups, wanted: (
         F._convolution(g, F.conj(weight), None, stride, padding, dilation, groups) if wanted[0] else None,
@@ -85,7 +91,7 @@ def _convolution_input(grad, weight, input_size, stride, padding, dilation, grou
     else:
         labels = f"goc{kernel},ngo{space}->ngc{kernel}{space}"
         parts = F.flatten(F.contract(_split_groups(weight, 0, groups), _split_groups(grad, 1, groups), labels), 1, 2)
-    full = F.zeros([*input_size[:2], *(s + 2 * p for s, p in zip(input_size[2:], padding))], dtype=grad.dtype)
+    full = parts.new_zeros([*input_size[:2], *(s + 2 * p for s, p in zip(input_size[2:], padding))])
     _add_windows(full, parts, list(grad.shape[2:]), size, stride, dilation, ())
     for d, (p, s) in enumerate(zip(padding, input_size[2:])):
         full = F.narrow(full, 2 + d, p, s) if p else full
@@ -108,6 +114,7 @@ def _add_windows(full, parts, out, kernel, stride, dilation, at):
 
 @composite(
     params=f"Tensor grad, Tensor input, int[] weight_size, {_PARAMS}",
+    batch="parts",
     function=False,
     grad=lambda g, grad, input, stride, padding, dilation, groups, wanted: (
         F._convolution(F.conj(input), g, None, stride, padding, dilation, groups) if wanted[0] else None,

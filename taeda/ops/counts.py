@@ -73,7 +73,7 @@ def poisson(input, generator=None):
     with F.no_grad():
         rate = F.reshape(F.cast(input.detach(), F.float64), (-1,))
         if bool(F.lt(rate, 0).any()):
-            raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+            raise RuntimeError("poisson(): rates must not be negative")
 
         def inversion(parameters):
             (r,) = parameters
@@ -112,7 +112,7 @@ def binomial(count, prob, generator=None):
     tensor_argument("binomial", "prob", prob)
     for name, x in (("count", count), ("prob", prob)):
         if not x.is_floating_point():
-            raise ValueError(f"binomial only supports floating-point dtypes for {name}, got: {x.dtype}")
+            raise ValueError(f"binomial(): {name} must be floating point, got {x.dtype}")
     with F.no_grad():
         n, p = F.broadcast_tensors(count.detach(), prob.detach())
         shape = n.shape
@@ -136,8 +136,10 @@ def binomial(count, prob, generator=None):
 # -- in place ----------------------------------------------------------------------------------------------------------
 @_in_place("geometric_", "How many trials of success probability p it takes to succeed.")
 def _geometric_(self, generator, p):
+    if self.dtype is F.bool or self.is_complex():
+        raise NotImplementedError(f"geometric_(): not implemented for {self.dtype}")
     if not 0 < p < 1:
-        raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+        raise RuntimeError(f"geometric_(): p must lie between 0 and 1, got {p}")
     u = 1 - _uniform(self.shape, F.float64, generator=generator)
     import math
 
@@ -147,12 +149,9 @@ def _geometric_(self, generator, p):
 @_in_place("cauchy_", "Cauchy with the given median and half width.")
 def _cauchy_(self, generator, median=0.0, sigma=1.0):
     if not self.is_floating_point():
-        raise RuntimeError(
-            f"Cauchy distribution is a continuous probability distribution. dtype must be a floating point but you "
-            f"specified {self.dtype}"
-        )
+        raise RuntimeError(f"cauchy_(): needs a floating point dtype, got {self.dtype}")
     if sigma <= 0:
-        raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
+        raise RuntimeError(f"cauchy_(): sigma must be positive, got {sigma}")
     import math
 
     u = _uniform(self.shape, F.float64, generator=generator)

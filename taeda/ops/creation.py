@@ -74,28 +74,42 @@ def _size(args):
     return args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
 
 
+def _sizes(op, args, size):
+    """Sizes given as f(2, 3), f((2, 3)) or f(size=(2, 3))."""
+    if size is None:
+        return _size(args)
+    if args:
+        raise TypeError(f"{op}() got multiple values for argument 'size'")
+    return _size((size,))
+
+
 def _float(dtype):
     return F.get_default_dtype() if dtype is None else dtype
 
 
 @composite()
 def empty(
-    *size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, memory_format=None
-):
+    *sizes, size=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False,
+    memory_format=None,
+):  # fmt: skip
     """A tensor with whatever the memory holds."""
-    return finish(F._empty(_size(size), _float(dtype)), "empty", out, device, layout, requires_grad)
+    return finish(F._empty(_sizes("empty", sizes, size), _float(dtype)), "empty", out, device, layout, requires_grad)
 
 
 @composite()
-def zeros(*size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def zeros(*sizes, size=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
     """Zeros."""
-    return finish(F._full(_size(size), 0, dtype=_float(dtype)), "zeros", out, device, layout, requires_grad)
+    return finish(
+        F._full(_sizes("zeros", sizes, size), 0, dtype=_float(dtype)), "zeros", out, device, layout, requires_grad
+    )
 
 
 @composite()
-def ones(*size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def ones(*sizes, size=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
     """Ones."""
-    return finish(F._full(_size(size), 1, dtype=_float(dtype)), "ones", out, device, layout, requires_grad)
+    return finish(
+        F._full(_sizes("ones", sizes, size), 1, dtype=_float(dtype)), "ones", out, device, layout, requires_grad
+    )
 
 
 @composite()
@@ -140,9 +154,8 @@ def scalar_tensor(value, *, like=None, dtype=None, device=None, requires_grad=Fa
 
 def _like(op, make):
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, memory_format=None):
-        return finish(
-            make(input.shape, input.dtype if dtype is None else dtype), op, None, device, layout, requires_grad
-        )
+        made = F.spread(make(input.shape, input.dtype if dtype is None else dtype), input)
+        return finish(made, op, None, device, layout, requires_grad)
 
     like.__name__ = like.__qualname__ = op
     like.__doc__ = f"{op[:-5]}() of the input's shape and dtype."
@@ -157,9 +170,8 @@ _like("ones_like", lambda shape, dtype: F._full(shape, 1, dtype=dtype))
 @composite()
 def full_like(input, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
     """One value in the input's shape and dtype."""
-    return finish(
-        F._full(input.shape, fill_value, dtype=dtype or input.dtype), "full_like", None, device, layout, requires_grad
-    )
+    made = F.spread(F._full(input.shape, fill_value, dtype=dtype or input.dtype), input)
+    return finish(made, "full_like", None, device, layout, requires_grad)
 
 
 @composite()
@@ -176,9 +188,13 @@ def empty_strided(size, stride, *, dtype=None, layout=None, device=None, require
 
 
 @composite()
-def arange(start, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
+def arange(start=None, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
     """start, start + step, ... below end."""
-    if end is None:
+    if start is None:
+        if end is None:
+            raise TypeError("arange() missing 1 required positional argument: 'end'")
+        start = 0
+    elif end is None:
         start, end = 0, start
     start, end, step = (x.item() if isinstance(x, F.Tensor) else x for x in (start, end, step))
     if step == 0:
@@ -337,10 +353,9 @@ def zero_(self):
 
 
 def _new(op):
-    def new(self, *size, dtype=None, device=None, layout=None, requires_grad=False, pin_memory=False):
-        return getattr(F, op)(
-            *size, dtype=dtype or self.dtype, device=device, layout=layout, requires_grad=requires_grad
-        )
+    def new(self, *sizes, size=None, dtype=None, device=None, layout=None, requires_grad=False, pin_memory=False):
+        made = getattr(F, op)(*sizes, size=size, dtype=dtype or self.dtype, device=device, layout=layout)
+        return finish(F.spread(made, self), f"new_{op}", None, None, None, requires_grad)
 
     new.__doc__ = f"{op}() with this tensor's dtype."
     composite(f"_new_{op}", method=f"new_{op}", function=False)(new)
@@ -353,9 +368,8 @@ for _op in ("empty", "zeros", "ones"):
 @composite(method="new_full", function=False)
 def _new_full(self, size, fill_value, *, dtype=None, device=None, layout=None, requires_grad=False, pin_memory=False):
     """full() with this tensor's dtype."""
-    return F.full(
-        size, fill_value, dtype=dtype or self.dtype, device=device, layout=layout, requires_grad=requires_grad
-    )
+    made = F.full(size, fill_value, dtype=dtype or self.dtype, device=device, layout=layout)
+    return finish(F.spread(made, self), "new_full", None, None, None, requires_grad)
 
 
 @composite(method="new_tensor", function=False)

@@ -39,7 +39,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
                 f"differencing dimension; input.size() = {list(input.shape)}, but got {list(x.shape)}"
             )
     parts = [x for x in (prepend, input, append) if x is not None]
-    x = F.cat(parts, dim) if len(parts) > 1 else input
+    x = F.cat(parts, dim) if len(parts) > 1 else input if n else F.clone(input)
     for _ in range(min(n, x.shape[dim]) if n > 1 else n):
         ahead, behind = F.slice(x, dim, 1, None, 1), F.slice(x, dim, 0, -1, 1)
         x = F.ne(ahead, behind) if x.dtype is F.bool else ahead - behind
@@ -50,21 +50,23 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
 def _steps(op, y, x, dx, dim):
     """The widths of the intervals along `dim`: a number, or a tensor that broadcasts with y's intervals."""
     tensor_argument(op, "y", y)
+    if y.dim() == 0:
+        raise IndexError(f"{op}(): y has no dimension to integrate along")
     if y.dtype is F.bool:
-        raise RuntimeError(f"{op}: received a bool input for `y`, but bool is not supported")
+        raise RuntimeError(f"{op}(): y must not be bool")
     if x is None:
         if isinstance(dx, (complex, bool)):
-            raise RuntimeError(f"{op}: Currently, we only support dx as a real number.")
+            raise RuntimeError(f"{op}(): dx must be a real number, got {dx!r}")
         return dx
     tensor_argument(op, "x", x)
     if x.dtype is F.bool:
-        raise RuntimeError(f"{op}: received a bool input for `x`, but bool is not supported")
+        raise RuntimeError(f"{op}(): x must not be bool")
     if x.dim() == 0:  # a number: every step is 0
         return F.expand(x * 0, [1] * y.dim())
     if x.dim() == 1:
         if y.dim() and x.shape[0] != y.shape[dim]:
             raise RuntimeError(
-                f"{op}: There must be one `x` value for each sample point, got {x.shape[0]} for {y.shape[dim]}"
+                f"{op}(): x must have one value for each of y along dim {dim}, got {x.shape[0]} for {y.shape[dim]}"
             )
         x = F.reshape(x, [-1 if d == dim else 1 for d in range(y.dim())])
     elif x.dim() < y.dim():
@@ -164,15 +166,8 @@ def _spacings(spacing, dims, given, ndim):
         )
     if len(spacing) != len(dims):
         if given:
-            raise RuntimeError(
-                "torch.gradient expected spacing to be unspecified, a scalar or it's spacing and dim arguments to have "
-                f"the same length, but got a spacing argument of length {len(spacing)} and a dim argument of length "
-                f"{len(dims)}."
-            )
-        raise RuntimeError(
-            "torch.gradient expected spacing to be unspecified, a scalar, or a list of length equal to 'self.dim() = "
-            f"{ndim}', since dim argument was not given, but got a list of length {len(spacing)}"
-        )
+            raise RuntimeError(f"gradient(): spacing has {len(spacing)} entries for {len(dims)} dimensions in dim")
+        raise RuntimeError(f"gradient(): spacing has {len(spacing)} entries for {ndim} dimensions of input")
     return list(spacing)
 
 
@@ -193,8 +188,10 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
     dimension.
     """
     tensor_argument("gradient", "input", input)
+    if input.dtype is F.uint8 or input.dtype is F.bool:
+        raise RuntimeError(f"gradient(): differences need a signed dtype, got {input.dtype}")
     if edge_order not in (1, 2):
-        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+        raise RuntimeError(f"gradient(): edge_order must be 1 or 2, got {edge_order}")
     n = input.dim()
     dims = list(range(n)) if dim is None else [wrap_dim(d, n) for d in ((dim,) if isinstance(dim, int) else dim)]
     if len(set(dims)) != len(dims):
@@ -202,11 +199,13 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
     found = []
     for d, step in zip(dims, _spacings(spacing, dims, dim is not None, n)):
         if input.shape[d] < edge_order + 1:
-            raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
+            raise RuntimeError(
+                f"gradient(): dimension {d} of size {input.shape[d]} is too short for edge_order={edge_order}"
+            )
         if isinstance(step, F.Tensor) and step.dim() == 1:
             if step.shape[0] != input.shape[d]:
                 raise RuntimeError(
-                    f"torch.gradient expected the spacing of dim {d} to have {input.shape[d]} points, got {step.shape[0]}"
+                    f"gradient(): the spacing of dim {d} must have {input.shape[d]} points, got {step.shape[0]}"
                 )
             found.append(_uneven_derivative(input, d, step, edge_order))
         else:

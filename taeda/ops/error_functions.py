@@ -23,7 +23,7 @@ pointwise(
 )
 
 
-def _special(name, fn, grad, oracle, doc, domain=None, accepts=("f32", "f64"), types=None):
+def _special(name, fn, grad, oracle, doc, domain=None, accepts=floating, types=None):
     pointwise(
         f"special_{name}",
         fn,

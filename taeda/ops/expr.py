@@ -172,6 +172,13 @@ def register_compound(cls: type[Compound], dtypes: tuple[str, ...]) -> None:
         _COMPOUNDS[d] = cls
 
 
+def _compound(dtype: str) -> type[Compound] | None:
+    """The class of the values of `dtype`; None where they are plain expressions."""
+    if dtype in ("c64", "c128") and dtype not in _COMPOUNDS:  # the first complex value of this process
+        from . import complex_number  # noqa: F401  (registers itself)
+    return _COMPOUNDS.get(dtype)
+
+
 _INTERNED: dict[tuple, Expr] = {}
 
 
@@ -204,8 +211,8 @@ def index() -> Expr:
 
 def const(value, dtype: str) -> Expr:
     """A constant; floats are rounded to `dtype`, integers wrapped to it."""
-    if dtype in _COMPOUNDS:
-        return _COMPOUNDS[dtype].constant(value, dtype)
+    if compound := _compound(dtype):
+        return compound.constant(value, dtype)
     if dtype == "b1":
         value = bool(value)
     elif dtype in FLOATS:
@@ -336,8 +343,8 @@ def cast(x: Expr, dtype: str) -> Expr:
         return x
     if isinstance(x, Compound):
         return x.cast(dtype)
-    if dtype in _COMPOUNDS:
-        return _COMPOUNDS[dtype].from_real(x, dtype)
+    if compound := _compound(dtype):
+        return compound.from_real(x, dtype)
     if x.op == "const" and not (x.dtype in FLOATS and dtype in INTS):
         return const(x.attr, dtype)
     return make("cast", (x,), dtype)

@@ -112,6 +112,10 @@ def _incomplete_samples(t):
     return [(near, {}), (far, {})]
 
 
+def _slope(sign):
+    return lambda g, a, x: g * gamma_density(a, x) * sign
+
+
 for _name, _primitive, _sign, _oracle, _doc in (
     ("igamma", igamma, 1, "scipy.special.gammainc", "lower"),
     ("igammac", igammac, -1, "scipy.special.gammaincc", "upper"),
@@ -121,7 +125,7 @@ for _name, _primitive, _sign, _oracle, _doc in (
         _primitive,
         types="TT->T",
         params="Tensor input, Tensor other",
-        grad=(NO_DERIVATIVE, lambda g, a, x, _sign=_sign: g * gamma_density(a, x) * _sign),
+        grad=(NO_DERIVATIVE, _slope(_sign)),
         accepts=floating,
         samples=_incomplete_samples,
         opcheck=False,
@@ -136,7 +140,7 @@ pointwise(
     types="TT->T",
     grad=(NO_DERIVATIVE, lambda g, s, q: g * -s * zeta(s + 1, q)),
     to_float=True,
-    accepts=("f32", "f64"),
+    accepts=floating,
     method=False,
     function=False,
     samples=lambda t: [((t(3, 4, low=1.2, high=6), t(4, low=0.3, high=8)), {})],

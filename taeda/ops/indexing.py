@@ -35,6 +35,8 @@ structured(
     "Tensor input, int dim, Tensor index",
     form="along",
     role="gather",
+    out=True,
+    front=lambda input, dim, index, *, sparse_grad: F.gather(input, dim, index),
     grad=lambda g, input_shape, dim, index: (F.scatter_add(F.zeros(input_shape, dtype=g.dtype), dim, index, g), None),
     samples=lambda t: [((t(3, 4), 1, t.ints(3, 2, high=4)), {}), ((t(3, 4), 0, t.ints(2, 4, high=3)), {})],
     oracle="lambda x, d, i: numpy.take_along_axis(x, i, d)",
@@ -57,6 +59,7 @@ structured(
     "Tensor input, int dim, Tensor index",
     form="select",
     role="index_select",
+    out=True,
     grad=lambda g, input_shape, dim, index: (F.index_add(F.zeros(input_shape, dtype=g.dtype), dim, index, g), None),
     samples=lambda t: [
         ((t(3, 4), 1, t.ints(5, high=4)), {}),
@@ -122,6 +125,7 @@ structured(
     form="select",
     mode="set",
     inplace=True,
+    out=True,
     grad=lambda g, dim, index: (
         F.index_copy(g, dim, index, F.zeros_like(F.index_select(g, dim, index))),
         None,
@@ -186,6 +190,7 @@ def _twins(name, doc, make, samples=None, oracle=None):
             full,
             method=True,
             function=not inplace or name == "index_put",
+            out=not inplace and name != "index_put",
             samples=None if inplace else samples,
             oracle=oracle,
         )(fn)
@@ -360,6 +365,7 @@ structured("_nonzero", "nonzero", "Tensor input", grad=False, method=False, func
 
 @composite(
     method=True,
+    out=True,
     samples=lambda t: [((t.bools(3, 4),), {}), ((t(5),), {})],
     oracle="lambda x: numpy.argwhere(x)",
     opcheck=False,
@@ -378,6 +384,7 @@ def argwhere(input):
 
 @composite(
     method=True,
+    out=True,
     samples=lambda t: [((t(3, 4), t.ints(3, 2, high=4), 1), {}), ((t(3, 4), t.ints(5, high=12)), {})],
     oracle="lambda x, i, d=None: x.reshape(-1)[i] if d is None else numpy.take_along_axis(x, i, d)",
 )
@@ -391,7 +398,9 @@ def take_along_dim(input, indices, dim=None):
     return F.gather(input, dim, F.expand(indices, [*shape[:dim], indices.shape[dim], *shape[dim + 1 :]]))
 
 
-@composite(method=True, samples=lambda t: [((t(3, 4), t.ints(2, 2, high=12)), {})], oracle="lambda x, i: x.take(i)")
+@composite(
+    method=True, out=True, samples=lambda t: [((t(3, 4), t.ints(2, 2, high=12)), {})], oracle="lambda x, i: x.take(i)"
+)
 def take(input, index):
     """The flattened input at index; negative ones count from the end."""
     return F.index(F.reshape(input, (-1,)), [index])
@@ -449,6 +458,8 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     size = input.shape[wrap_dim(dim, input.dim())] if input.dim() else 1
     if k < 0 or k > size:
         raise RuntimeError(f"selected index k out of range: k={k}, dimension {dim} has size {size}")
+    if input.dtype is F.bool or input.is_complex():
+        raise RuntimeError(f"topk(): not implemented for {input.dtype}")
     values, indices = F._sort(input, dim, largest, k)
     result = F.result_pair("topk", values, indices)
     return result if out is None else F.write_pair("topk", result, out)

@@ -1,4 +1,4 @@
-"""Functions of whole numbers, and of floating point numbers as whole steps: gcd, lcm, nextafter, frexp."""
+"""Functions of whole numbers, and of floating point numbers as whole steps: gcd, lcm, frexp."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 from .expr import Expr, as_expr, bitcast, cast, const, loop, select
 from .helpers import tensor_argument
 from .namespace import F
-from .scalar import isnan
 from .table import composite, floating, integral, pointwise
 
 
@@ -43,74 +42,6 @@ for _name, _fn, _doc in (
         oracle=f"numpy.{_name}",
         doc=_doc,
     )
-
-
-# -- the next number ---------------------------------------------------------------------------------------------------
-def _towards(x: Expr, to: Expr, neighbour) -> Expr:
-    """neighbour(magnitude, bigger) gives the next magnitude up or down from one that is not 0."""
-    zero = as_expr(0, x.dtype)
-    up = to > x
-    grows = up ^ (x < 0)
-    moved = neighbour(abs(x), grows)
-    y = select(x < 0, -moved, moved)
-    first = neighbour(zero, const(True, "b1"))  # after 0
-    y = select(x.eq(0), select(up, first, -first), y)
-    y = select(x.eq(to), to, y)
-    return select(isnan(x) | isnan(to), as_expr(math.nan, x.dtype), y)
-
-
-def _next_of_own(a: Expr, bigger: Expr) -> Expr:
-    whole = "i32" if a.dtype == "f32" else "i64"
-    bits = bitcast(a, whole)
-    return bitcast(select(bigger, bits + 1, bits - 1), a.dtype)
-
-
-def _next_bfloat16(a: Expr, bigger: Expr) -> Expr:
-    """A bfloat16 is the upper half of a float32."""
-    bits = bitcast(a, "i32")
-    return bitcast(select(bigger, bits + (1 << 16), bits - (1 << 16)), "f32")
-
-
-def _next_float16(a: Expr, bigger: Expr) -> Expr:
-    """In float32: 13 bits more than a float16 has; below 2**-14 the steps are all of one size."""
-    bits = bitcast(a, "i32")
-    normal = bitcast(select(bigger, bits + (1 << 13), bits - (1 << 13)), "f32")
-    tiny = select(bigger, a + 2.0**-24, a - 2.0**-24)
-    y = select((a < 2.0**-14) | (a.eq(2.0**-14) & ~bigger), tiny, normal)
-    return select(a.eq(math.inf), as_expr(65504.0, "f32"), y)
-
-
-for _name, _neighbour in (
-    ("_nextafter", _next_of_own),
-    ("_nextafter_bf16", _next_bfloat16),
-    ("_nextafter_f16", _next_float16),
-):
-    pointwise(
-        _name,
-        lambda x, to, _neighbour=_neighbour: _towards(x, to, _neighbour),
-        types="TT->T",
-        params="Tensor input, Tensor other",
-        grad=(lambda g, x, to: select(x.eq(to), as_expr(0, g.dtype), g), lambda g, x, to: select(x.eq(to), g, 0)),
-        accepts=floating,
-        method=False,
-    )
-
-
-@composite(
-    method=True,
-    out=True,
-    inplace=True,
-    samples=lambda t: [((t(3, 4), t(4)), {})],
-    oracle="numpy.nextafter",
-    opcheck=False,
-)
-def nextafter(input, other):
-    """The next number after input that its dtype has, towards other; other where the two are equal."""
-    tensor_argument("nextafter", "input", input)
-    tensor_argument("nextafter", "other", other)
-    dtype = F.result_type(input, other)
-    op = F._nextafter_bf16 if dtype is F.bfloat16 else F._nextafter_f16 if dtype is F.float16 else F._nextafter
-    return op(input, other)
 
 
 # -- parts of a floating point number ----------------------------------------------------------------------------------

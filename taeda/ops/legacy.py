@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .helpers import ints, product, tensor_argument
+from .helpers import ints, product, tensor_argument, wrap_dims
 from .namespace import F
 from .table import composite
 
 
 def _no_gradient(op, self):
     if self.requires_grad:
-        raise RuntimeError(f"Can't call {op}() on Variable that requires grad. Use var.detach().{op}() instead.")
+        raise RuntimeError(f"{op}(): elements of a tensor that requires grad cannot be replaced: use detach()")
 
 
 def _write_elements(op, self, callable, *others):
@@ -48,10 +48,10 @@ def _fill_diagonal_(self, fill_value, wrap=False):
     diagonal of a tall matrix begins again below each full one.
     """
     if self.dim() < 2:
-        raise RuntimeError("dimensions must larger than 1")
+        raise RuntimeError(f"fill_diagonal_(): expected at least 2 dimensions, got {self.dim()}")
     shape, strides, start = self.shape, self.stride(), self.storage_offset()
     if self.dim() > 2 and any(n != shape[0] for n in shape):
-        raise RuntimeError("all dimensions of input must be of equal length")
+        raise RuntimeError(f"fill_diagonal_(): more than 2 dimensions must have one size, got {list(shape)}")
     size, step = min(shape), sum(strides)
     F.as_strided(self, (size,), (step,), start).fill_(fill_value)
     height, width = shape[0], shape[1]
@@ -73,12 +73,11 @@ def resize_as_(input, the_template, *, memory_format=None):
 def _resized(op, self, sizes):
     import warnings
 
-    warnings.warn(f"non-inplace {op} is deprecated", stacklevel=3)
+    warnings.warn(f"{op}() is deprecated: use reshape()", stacklevel=3)
     if product(sizes) != self.numel():
         raise RuntimeError(
-            f"requested resize to {'x'.join(map(str, sizes))} ({product(sizes)} elements in total), but the given "
-            f"tensor has a size of {'x'.join(map(str, self.shape))} ({self.numel()} elements). autograd's resize can "
-            "only change the shape of a given tensor, while preserving the number of elements. "
+            f"{op}(): the shape {list(sizes)} has {product(sizes)} elements, the tensor of shape {list(self.shape)} "
+            f"has {self.numel()}"
         )
     return F.reshape(self.contiguous(), sizes)
 
@@ -105,7 +104,7 @@ def _set_(self, source=None, storage_offset=0, size=None, stride=None):
     elif not isinstance(source, F.Tensor):
         source = source.as_tensor(self.dtype)
     if source.dtype is not self.dtype:
-        raise RuntimeError(f"Could not set tensor of type {source.dtype} to a tensor of type {self.dtype}")
+        raise RuntimeError(f"set_(): source has dtype {source.dtype}, the tensor {self.dtype}")
     source = source.detach()
     if size is not None:
         size = ints((size,)) if not isinstance(size, int) else [size]
@@ -128,9 +127,7 @@ def _dim_order(self, *, ambiguity_check=False):
     if ambiguity_check:
         moving = sorted(s for n, s in zip(shape, strides) if n > 1)
         if len(moving) < len(shape) or len(set(moving)) < len(moving):
-            raise RuntimeError(
-                "The tensor does not have unique dim order, or cannot map to exact one of the given memory formats."
-            )
+            raise RuntimeError(f"dim_order(): sizes {shape} and strides {strides} leave the order of dimensions open")
     if self.is_contiguous():
         return tuple(range(len(shape)))
     return tuple(sorted(range(len(shape)), key=lambda d: -strides[d]))
@@ -216,3 +213,33 @@ def isreal(input):
     """Whether each element has no imaginary part."""
     tensor_argument("isreal", "input", input)
     return F.eq(F.imag(input), 0) if input.is_complex() else F.ones(input.shape, dtype=F.bool)
+
+
+@composite(method=True, opcheck=False)
+def hash_tensor(input, dim=(), *, keepdim=False, mode=0):
+    """Exclusive or of the elements' 64 bits (floats as float64, the rest as int64) over dimensions (default: all), as
+    int64. mode: 0 is the only one.
+    """
+    tensor_argument("hash_tensor", "input", input)
+    if mode != 0:
+        raise RuntimeError(f"hash_tensor(): mode must be 0, got {mode}")
+    if input.is_complex():
+        raise NotImplementedError(f"hash_tensor(): not implemented for {input.dtype}")
+    if input.is_floating_point():
+        bits = F._view_dtype(F.cast(input.detach(), F.float64).contiguous(), F.int64)
+    else:
+        bits = F.cast(input, F.int64)
+    if input.numel() == 0 and dim == ():
+        raise RuntimeError("hash_tensor(): dim must be given for a tensor without elements")
+    shape, dims = bits.shape, wrap_dims(dim, bits.dim())
+    kept = [d for d in range(bits.dim()) if d not in dims]
+    bits = F.reshape(
+        F.permute(bits, [*kept, *dims]), [product(shape[d] for d in kept), product(shape[d] for d in dims)]
+    )
+    while (size := bits.shape[1]) > 1:
+        half = size // 2
+        folded = F.bitwise_xor(bits[:, :half], bits[:, half : 2 * half])
+        bits = F.cat([folded, bits[:, 2 * half :]], 1) if size % 2 else folded
+    if bits.shape[1] == 0:
+        bits = F.zeros((bits.shape[0], 1), dtype=F.int64)
+    return F.reshape(bits, [1 if d in dims else n for d, n in enumerate(shape) if keepdim or d not in dims])

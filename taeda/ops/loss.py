@@ -169,7 +169,7 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
             "is deprecated. "
             "Please ensure they have the same size."
         )
-    if not F.is_tracing() and not bool(F.logical_and(F.ge(input, 0), F.le(input, 1)).all()):
+    if F.values_known() and not bool(F.logical_and(F.ge(input, 0), F.le(input, 1)).all()):
         raise RuntimeError("binary_cross_entropy(): all elements of input should be between 0 and 1")
     loss = F._bce(input, target)
     return _reduced(loss if weight is None else loss * weight, _mode(reduction, size_average, reduce))
@@ -350,7 +350,7 @@ def cross_entropy(
     if target.dtype is not F.int64:
         target = F.cast(target, F.int64)
     safe = F._class_index(target, ignore_index)
-    if weight is None and label_smoothing == 0:
+    if weight is None and label_smoothing == 0 and not F.transforming():  # the fused kernel counts all logits
         return _fused_cross_entropy(x, target, safe, ignore_index, mode)
     keep = F.ne(target, ignore_index)
     logs = F.log_softmax(x, -1)

@@ -6,6 +6,9 @@ Besides operators it carries the dtypes (`F.float32`) and the few functions of t
 
 from __future__ import annotations
 
+#: The annotation of a parameter of a composite that must be a tensor, where its name does not say so already.
+Tensor = object
+
 
 class Namespace:
     """Plain attributes; a miss names the operator instead of Python's generic message."""

@@ -88,6 +88,11 @@ rows_op(
 )
 
 
+def _third(stacklevel, dtype):
+    """softmax(x, dim, dtype) of tensors and of the package; in nn.functional the third argument is something else."""
+    return stacklevel if isinstance(stacklevel, F.dtype) else dtype
+
+
 def _along(op, input, dim, dtype, name):
     if dtype is not None:
         input = F.cast(input, dtype)
@@ -113,7 +118,7 @@ def _along(op, input, dim, dtype, name):
 )
 def softmax(input, dim=None, _stacklevel=3, dtype=None):
     """exp(input) normalised to sum 1 along a dimension."""
-    return _along(F._softmax, input, dim, dtype, "softmax")
+    return _along(F._softmax, input, dim, _third(_stacklevel, dtype), "softmax")
 
 
 @composite(
@@ -125,7 +130,7 @@ def softmax(input, dim=None, _stacklevel=3, dtype=None):
 )
 def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
     """log(softmax(input)) along a dimension."""
-    return _along(F._log_softmax, input, dim, dtype, "log_softmax")
+    return _along(F._log_softmax, input, dim, _third(_stacklevel, dtype), "log_softmax")
 
 
 @composite(

@@ -38,7 +38,10 @@ def msort(input):
 def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
     """(value, index) of the k-th smallest along a dimension, k counted from 1."""
     _ordered("kthvalue", input)
-    if not 1 <= k <= _length(input, dim):
+    size = _length(input, dim)
+    if isinstance(size, int) and size == 0:
+        raise IndexError(f"kthvalue(): dimension {dim} is empty")
+    if not 1 <= k <= size:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}, got k={k}")
     values, indices = F._sort(input, dim, False, k)
     if input.dim():
@@ -50,7 +53,7 @@ def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
 def _middle(op, input, dim, keepdim, skip_nan):
     size = _length(input, dim)
     if isinstance(size, int) and size == 0:
-        raise IndexError(f"{op}(): Expected reduction dim {dim} to have non-zero size.")
+        raise IndexError(f"{op}(): dimension {dim} is empty")
     values, indices = F._sort(input, dim, False)
     place = F.full((), (size - 1) // 2, dtype=F.int64)
     if input.is_floating_point():
@@ -112,11 +115,12 @@ def mode(input, dim=-1, keepdim=False, *, out=None):
     """
     tensor_argument("mode", "input", input)
     if input.dim() == 0:
+        wrap_dim(dim, 0)
         return _result("mode", F.clone(input), F.zeros((), dtype=F.int64), out)
     dim = wrap_dim(dim, input.dim())
     size = input.shape[dim]
     if isinstance(size, int) and size == 0:
-        raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
+        raise IndexError(f"mode(): dimension {dim} is empty")
     values, order = F._sort(input.detach(), dim, False)
     at = F.reshape(F.arange(size), [-1] + [1] * (input.dim() - 1 - dim))
     same = F.eq(F.slice(values, dim, 1, None, 1), F.slice(values, dim, 0, -1, 1))
@@ -149,7 +153,7 @@ def _checked_fractions(op, input, q):
         raise RuntimeError(f"{op}() q must be a scalar or 1D tensor, got {q.dim()} dimensions")
     if q.dtype is not input.dtype:
         raise RuntimeError(f"{op}() q tensor must be same dtype as the input tensor: {q.dtype} and {input.dtype}")
-    if not F.is_tracing() and not bool(F.logical_and(F.ge(q, 0), F.le(q, 1)).all()):
+    if F.values_known() and not bool(F.logical_and(F.ge(q, 0), F.le(q, 1)).all()):
         raise RuntimeError(f"{op}() q values must be in the range [0, 1]")
     return q
 

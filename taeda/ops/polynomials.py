@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from .expr import Expr, as_expr, cast, const, loop, select, sqrt
 from .scalar import acos, cos, cosh, log1p, sin, sinh
-from .table import pointwise
+from .table import floating, pointwise
 
 _CLOSED = 64
 #: Higher degrees give NaN: of Laguerre's and Legendre's polynomials, of Hermite's (by dtype, as in PyTorch).
@@ -40,7 +40,7 @@ def _polynomial(name: str, formula: Callable, doc: str, oracle: str, domain) -> 
         params="Tensor|Number input, Tensor|Number n",
         grad=False,
         to_float=True,
-        accepts=("f32", "f64"),
+        accepts=floating,
         method=False,
         function=False,
         oracle=oracle,

@@ -103,6 +103,7 @@ def _places(k, shape, kernel, stride, padding, dilation):
 @composite(
     params="Tensor input, int[] kernel, int[] stride, int[] padding, int[] dilation, bool ceil_mode",
     grad=_pool_gradient,
+    batch="fold",
     function=False,
 )
 def _max_pool(input, kernel, stride, padding, dilation, ceil_mode):
@@ -319,13 +320,15 @@ def _crop(g, pad):
     return g
 
 
-@composite(params="Tensor input, int[] pad, Number value", grad=lambda g, pad: _crop(g, pad), function=False)
+@composite(
+    params="Tensor input, int[] pad, Number value", grad=lambda g, pad: _crop(g, pad), batch="parts", function=False
+)
 def _pad_constant(input, pad, value):
     """Positive paddings only."""
     shape = list(input.shape)
     for k in range(len(pad) // 2):
         shape[-1 - k] = shape[-1 - k] + pad[2 * k] + pad[2 * k + 1]
-    full = F._full(shape, value, dtype=input.dtype)
+    full = input.new_full(shape, value)
     _crop(full, pad).copy_(input)
     return full
 

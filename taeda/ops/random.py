@@ -4,7 +4,7 @@ the same mask or noise can be computed again from two integers."""
 from __future__ import annotations
 
 from . import expr as E
-from .creation import _float, _size, finish
+from .creation import _float, _size, _sizes, finish
 from .expr import index
 from .helpers import product
 from .namespace import F
@@ -76,18 +76,27 @@ def _counters(size, generator=None):
     return F.rng_reserve(product(size), generator)
 
 
+def _draw(op, size, *numbers, dtype, generator=None):
+    """Numbers that generator `op` makes from counters of their own."""
+
+    def fill(size):
+        seed, offset = _counters(size, generator)
+        return op(size, seed, offset, *numbers, dtype=dtype)
+
+    return F.randomized(fill, size)
+
+
 def _uniform(size, dtype, low=0.0, high=1.0, generator=None):
     if dtype.is_complex:
         part = dtype.to_real()
         return F.complex(_uniform(size, part, low, high, generator), _uniform(size, part, low, high, generator))
-    seed, offset = _counters(size, generator)
-    if dtype is F.float64:
-        return F._rand64(size, seed, offset, low, high - low, dtype=dtype)
-    if dtype is F.float32:
-        return F._rand32(size, seed, offset, low, high - low, dtype=dtype)
+    if dtype is F.float64 or dtype is F.float32:
+        op = F._rand64 if dtype is F.float64 else F._rand32
+        return _draw(op, size, low, high - low, dtype=dtype, generator=generator)
     if not dtype.is_floating_point:
         raise RuntimeError(f"rand(): needs a floating point dtype, got {dtype}")
-    return F._rand_coarse(size, seed, offset, low, high - low, 2048.0 if dtype is F.float16 else 256.0, dtype=dtype)
+    steps = 2048.0 if dtype is F.float16 else 256.0
+    return _draw(F._rand_coarse, size, low, high - low, steps, dtype=dtype, generator=generator)
 
 
 def _gauss(size, dtype, mean=0.0, std=1.0, generator=None):
@@ -97,35 +106,54 @@ def _gauss(size, dtype, mean=0.0, std=1.0, generator=None):
         return F.complex(*parts) + mean if mean else F.complex(*parts)
     if not dtype.is_floating_point:
         raise RuntimeError(f"randn(): needs a floating point dtype, got {dtype}")
-    seed, offset = _counters(size, generator)
     op = F._randn64 if dtype is F.float64 else F._randn32
-    return op(size, seed, offset, mean, std, dtype=dtype)
+    return _draw(op, size, mean, std, dtype=dtype, generator=generator)
 
 
 @composite()
-def rand(*size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def rand(
+    *sizes, size=None, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False,
+    pin_memory=False,
+):  # fmt: skip
     """Uniform in [0, 1)."""
-    values = _uniform(_size(size), _float(dtype), generator=generator)
+    values = _uniform(_sizes("rand", sizes, size), _float(dtype), generator=generator)
     return finish(values, "rand", out, device, layout, requires_grad)
 
 
 @composite()
-def randn(*size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def randn(
+    *sizes, size=None, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False,
+    pin_memory=False,
+):  # fmt: skip
     """Standard normal."""
-    values = _gauss(_size(size), _float(dtype), generator=generator)
+    values = _gauss(_sizes("randn", sizes, size), _float(dtype), generator=generator)
     return finish(values, "randn", out, device, layout, requires_grad)
 
 
 @composite()
-def rand_like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+def rand_like(input, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
     """rand() of the input's shape and dtype."""
-    return finish(_uniform(input.shape, dtype or input.dtype), "rand_like", None, device, layout, requires_grad)
+    return finish(
+        _uniform(input.shape, dtype or input.dtype, generator=generator),
+        "rand_like",
+        None,
+        device,
+        layout,
+        requires_grad,
+    )
 
 
 @composite()
-def randn_like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+def randn_like(input, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
     """randn() of the input's shape and dtype."""
-    return finish(_gauss(input.shape, dtype or input.dtype), "randn_like", None, device, layout, requires_grad)
+    return finish(
+        _gauss(input.shape, dtype or input.dtype, generator=generator),
+        "randn_like",
+        None,
+        device,
+        layout,
+        requires_grad,
+    )
 
 
 def _range(dtype):
@@ -144,8 +172,7 @@ def _integers(low, high, size, dtype, op, generator=None):
     least, most = _range(dtype)
     if low < least or high - 1 > most:
         raise RuntimeError(f"{op}(): [{low}, {high}) is out of bounds for {dtype}")
-    seed, offset = _counters(size, generator)
-    return F._randint(size, seed, offset, low, high - low, dtype=dtype)
+    return _draw(F._randint, size, low, high - low, dtype=dtype, generator=generator)
 
 
 @composite()
@@ -165,12 +192,13 @@ def randint(
 
 @composite()
 def randint_like(
-    input, low, high=None, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
-):
+    input, low, high=None, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False,
+    memory_format=None,
+):  # fmt: skip
     """randint() of the input's shape and dtype."""
     low, high = (0, low) if high is None else (low, high)
     return finish(
-        _integers(low, high, input.shape, dtype or input.dtype, "randint_like"),
+        _integers(low, high, input.shape, dtype or input.dtype, "randint_like", generator),
         "randint_like",
         None,
         device,
@@ -247,8 +275,7 @@ def _log_normal_(self, generator, mean=1.0, std=2.0):
 def _exponential_(self, generator, lambd=1.0):
     if lambd <= 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-    seed, offset = _counters(self.shape, generator)
-    return F._exponential(self.shape, seed, offset, lambd, dtype=self.dtype)
+    return _draw(F._exponential, self.shape, lambd, dtype=self.dtype, generator=generator)
 
 
 @_in_place("random_", "Uniform integers in [from, to), or over all values of the dtype.")
@@ -287,7 +314,9 @@ def bernoulli(input, p=None, *, generator=None):
         return F.empty_like(input).bernoulli_(p, generator=generator)
     if not input.is_floating_point():
         raise RuntimeError(f"bernoulli(): needs floating point probabilities, got {input.dtype}")
-    if not F.is_tracing() and not bool(F.logical_and(F.ge(input, 0), F.le(input, 1)).all()):
+    if F.transforming():
+        return F.cast(F.lt(F.rand(input.shape, dtype=input.dtype, generator=generator), input), input.dtype)
+    if F.values_known() and not bool(F.logical_and(F.ge(input, 0), F.le(input, 1)).all()):
         raise RuntimeError("bernoulli(): expected all probabilities to be in [0, 1]")
     seed, offset = _counters(input.shape, generator)
     return F._bernoulli(input, seed, offset)
@@ -309,15 +338,14 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
         raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
     with F.no_grad():
         weights = F.cast(input, F.float64).detach()
-        if not F.is_tracing():
+        if F.values_known():
             if not bool(((weights >= 0) & (weights < float("inf"))).all()):
                 raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
             if not bool((weights.sum(-1) > 0).all()):
                 raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
         draws = num_samples if replacement and num_samples > 1 else 1
         shape = [*input.shape[:-1], draws, count]
-        seed, offset = _counters(shape, generator)
-        race = F.unsqueeze(weights, -2) / F._exponential(shape, seed, offset, 1.0, dtype=F.float64)
+        race = F.unsqueeze(weights, -2) / _draw(F._exponential, shape, 1.0, dtype=F.float64, generator=generator)
         if draws > 1 or num_samples == 1:
             return F.argmax(race, -1)
         return F.topk(F.squeeze(race, -2), num_samples, -1)[1]
@@ -353,6 +381,8 @@ def dropout(input, p=0.5, training=True, inplace=False):
         return input
     if p == 1:
         result = F.mul(input, 0)
+    elif F.transforming():
+        result = input * (F.ge(F.rand(input.shape), p) * (1 / (1 - p)))
     else:
         seed, offset = _counters(input.shape)
         result = F._dropout(input, seed, offset, p, 1 / (1 - p))

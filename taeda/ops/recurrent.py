@@ -107,9 +107,7 @@ def _layers(op, x, states, params, has_biases, num_layers, dropout, train, bidir
     for s in states:
         tensor_argument(op, "hx", s)
         if s.dim() != 3 or s.shape[0] != num_layers * directions:
-            raise RuntimeError(
-                f"{op}(): Expected hidden size ({num_layers * directions}, batch, hidden), got {list(s.shape)}"
-            )
+            raise RuntimeError(f"{op}(): hx must be [{num_layers * directions}, batch, hidden], got {list(s.shape)}")
     step, last = _STEPS[op], []
     for layer in range(num_layers):
         outputs = []
@@ -131,10 +129,12 @@ def _layers(op, x, states, params, has_biases, num_layers, dropout, train, bidir
 def _run(op, input, states, params, has_biases, num_layers, dropout, train, bidirectional, batch_first, sizes):
     tensor_argument(op, "input", input)
     if input.dim() != (3 if sizes is None else 2):
-        raise RuntimeError(f"{op}(): Expected {3 if sizes is None else 2}D input, got {input.dim()}D")
+        raise RuntimeError(f"{op}(): input must have {3 if sizes is None else 2} dimensions, got {input.dim()}")
+    if not input.is_floating_point() and not input.is_complex():
+        raise RuntimeError(f"{op}(): input must be floating point, got {input.dtype}")
     if sizes is None:
         if input.shape[1 if batch_first else 0] == 0:
-            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+            raise RuntimeError(f"{op}(): the sequence is empty")
     elif not sizes:
         raise RuntimeError(f"{op}(): batch_sizes must not be empty")
     x = F.transpose(input, 0, 1) if batch_first else input
@@ -164,7 +164,7 @@ def _register(op, what):
         if not several:
             states = (states,)
         elif not isinstance(states, (tuple, list)) or len(states) != 2:
-            raise RuntimeError("lstm expects two hidden states")
+            raise RuntimeError("lstm(): hx must be (h, c)")
         sizes = given.pop("batch_sizes").tolist() if packed else None
         return _run(op, input, states, sizes=sizes, **({"batch_first": False} | given))
 
@@ -211,7 +211,7 @@ def rnn_relu_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
 def lstm_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     """One step of an LSTM: (h, c) from input and hx = (h, c). Gates in the order input, forget, cell, output."""
     if not isinstance(hx, (tuple, list)) or len(hx) != 2:
-        raise RuntimeError("lstm_cell expects two hidden states")
+        raise RuntimeError("lstm_cell(): hx must be (h, c)")
     return _cell("lstm_cell", input, hx, w_ih, w_hh, b_ih, b_hh)
 
 

@@ -54,6 +54,7 @@ reduce_op("_prod", "prod", out="acc", grad=_prod_gradient, accepts=everything, m
 
 @composite(
     method=True,
+    out=True,
     samples=lambda t: [((t(3, 4),), {}), ((t(3, 4), 1), {}), ((t(2, 3), 0), {"keepdim": True})],
     oracle="lambda x, dim=None, keepdim=False: x.prod(dim, keepdims=keepdim)",
 )
@@ -210,7 +211,7 @@ _three_forms("max", "maximum")
 _three_forms("min", "minimum")
 
 
-@composite(method=True)
+@composite(method=True, out=True)
 def aminmax(input, *, dim=None, keepdim=False):
     """Both extremes."""
     return F.result_pair("aminmax", F.amin(input, dim, keepdim), F.amax(input, dim, keepdim))
@@ -363,6 +364,8 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     """p-norm over dimensions (default: all)."""
     if dtype is not None:
         input = F.cast(input, dtype)
+    if p == "nuc":
+        return F.nuclear_norm(input, dim, keepdim, out)
     if input.is_complex():
         input = F.abs(input)
     if not input.is_floating_point():
@@ -370,7 +373,7 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     if p is None or p == "fro":
         p = 2
     elif isinstance(p, str):
-        raise RuntimeError(f"norm(): p must be a number, 'fro', inf or -inf, got {p!r}")
+        raise RuntimeError(f"norm(): p must be a number, 'fro', 'nuc', inf or -inf, got {p!r}")
     x = F.cast(input, _wide(input.dtype))
     if p == 2:
         result = F._norm_root(F._sum_squares(x, dim, keepdim))
@@ -381,7 +384,7 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     elif p == float("-inf"):
         result = F.amin(F.abs(x), dim, keepdim)
     elif p == 0:
-        result = F.cast(F._count_nonzero(x, dim, keepdim), x.dtype)
+        result = F._norm_zero(x, dim, keepdim)
     else:
         result = F._pow(F.sum(F._pow(F.abs(x), p), dim, keepdim), 1 / p)
     return F.write_out("norm", F.cast(result, input.dtype), out)
@@ -490,13 +493,27 @@ scan_op(
 
 @composite(
     method=True,
+    out=True,
     samples=lambda t: [((t(5), 0), {}), ((t(3, 4), 1), {})],
     oracle="lambda x, d: numpy.logaddexp.accumulate(x, d)",
 )
 def logcumsumexp(input, dim):
-    """log of the running sum of exp along a dimension."""
-    peak = F.amax(F.real(input).detach(), dim, True)
-    return F.log(F.cumsum(F.exp(input - peak), dim)) + peak
+    """log of the running sum of exp along a dimension. Sums of ever wider windows (Hillis and Steele, 1986), so that
+    small elements in front of large ones keep their digits.
+    """
+    if input.is_complex():
+        peak = F.amax(F.real(input).detach(), dim, True)
+        return F.log(F.cumsum(F.exp(input - peak), dim)) + peak
+    if not input.is_floating_point():
+        raise NotImplementedError(f"logcumsumexp(): not implemented for {input.dtype}")
+    dim = wrap_dim(dim, input.dim())
+    if not input.dim():
+        return F.clone(input)
+    x, width = F.cast(input, _wide(input.dtype)), 1
+    while width < input.shape[dim]:
+        grown = F.logaddexp(F.slice(x, dim, width, None, 1), F.slice(x, dim, 0, -width, 1))
+        x, width = F.cat([F.slice(x, dim, 0, width, 1), grown], dim), 2 * width
+    return F.clone(x) if x is input else F.cast(x, input.dtype)
 
 
 @composite(method=True, function=True)

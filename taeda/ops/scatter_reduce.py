@@ -105,7 +105,7 @@ def _make_scatter_reduce(inplace):
             return result
         count = F.full(input.shape, 1 if include_self else 0, dtype=F.int64)
         count = F.clamp_min(F.scatter_add(count, dim, index, F.ones(index.shape, dtype=F.int64)), 1)
-        if input.is_floating_point():
+        if input.is_floating_point() or input.is_complex():
             count = F.cast(count, input.dtype)
             return result.div_(count) if inplace else result / count
         count = F.cast(count, input.dtype)

@@ -19,17 +19,16 @@ def _make_index_reduce(inplace):
         tensor_argument(op, "index", index)
         tensor_argument(op, "source", source)
         if reduce not in _REDUCTIONS:
-            raise RuntimeError(
-                f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}."
-            )
+            raise RuntimeError(f"index_reduce(): reduce must be prod, mean, amax or amin, got {reduce!r}")
+        if input.is_complex() and reduce in ("amax", "amin"):
+            raise NotImplementedError(f"index_reduce(): {reduce} is not implemented for {input.dtype}")
         if index.dtype not in (F.int64, F.int32):
-            raise RuntimeError(f"index_reduce(): Expected dtype int32/int64 for index but got {index.dtype}")
+            raise RuntimeError(f"index_reduce(): index must be int32 or int64, got {index.dtype}")
         if index.dim() > 1:
-            raise IndexError(f"index_reduce(): Index is supposed to be a vector, got {index.dim()} dimensions")
+            raise IndexError(f"index_reduce(): index must be a vector, got {index.dim()} dimensions")
         if source.dtype is not input.dtype:
             raise RuntimeError(
-                f"index_reduce(): self and source expected to have the same dtype, but got (self) {input.dtype} and "
-                f"(source) {source.dtype}"
+                f"index_reduce(): source must have the dtype of input, got {source.dtype} and {input.dtype}"
             )
         dim = wrap_dim(dim, input.dim())
         if input.dim() == 0:
@@ -41,6 +40,11 @@ def _make_index_reduce(inplace):
                 (),
             )  # fmt: skip
             return input.copy_(result) if inplace else result
+        if source.shape[dim] != index.numel():
+            raise RuntimeError(
+                f"index_reduce(): Number of indices ({index.numel()}) should be equal to source.size(dim) "
+                f"({source.shape[dim]})"
+            )
         expected = [*input.shape[:dim], index.numel(), *input.shape[dim + 1 :]]
         if list(source.shape) != expected:
             raise IndexError(
@@ -48,7 +52,7 @@ def _make_index_reduce(inplace):
                 f"{expected}, got {list(source.shape)}"
             )
         places = F.reshape(F.cast(index, F.int64), [-1 if d == dim else 1 for d in range(input.dim())])
-        if not F.is_tracing() and index.numel() and not bool(((index >= 0) & (index < input.shape[dim])).all()):
+        if F.values_known() and index.numel() and not bool(((index >= 0) & (index < input.shape[dim])).all()):
             raise IndexError(f"index_reduce(): index out of range for dimension {dim} of size {input.shape[dim]}")
         write = F.scatter_reduce_ if inplace else F.scatter_reduce
         return write(input, dim, F.expand(places, expected), source, reduce, include_self=include_self)
@@ -87,18 +91,13 @@ def put(input, index, source, accumulate=False):
     tensor_argument("put", "index", index)
     tensor_argument("put", "source", source)
     if index.dtype is not F.int64:
-        raise RuntimeError(f"put_(): Expected a long tensor for index, but got {index.dtype}")
+        raise RuntimeError(f"put(): index must be int64, got {index.dtype}")
     if source.dtype is not input.dtype:
-        raise RuntimeError(
-            f"put_(): Expected source and self to have the same dtype, but got {source.dtype} and {input.dtype}"
-        )
+        raise RuntimeError(f"put(): source must have the dtype of input, got {source.dtype} and {input.dtype}")
     if source.numel() != index.numel():
-        raise RuntimeError(
-            f"put_(): Expected source and index to have the same number of elements, but got source.numel() = "
-            f"{source.numel()}, index.numel() = {index.numel()}"
-        )
+        raise IndexError(f"put(): source has {source.numel()} elements for {index.numel()} places in index")
     if input.numel() == 0 and index.numel():
-        raise IndexError("put_(): Expected self not to be empty where index is not")
+        raise IndexError("put(): input is empty, index is not")
     write = F._index_put_add if accumulate else F._index_put
     flat = write(F.reshape(input, (-1,)), [F.reshape(index, (-1,))], F.reshape(source, (-1,)))
     return F.reshape(flat, input.shape)
@@ -114,10 +113,12 @@ def nonzero_static(input, *, size, fill_value=-1):
     """nonzero() with a given number of rows: the first `size` indices, then rows of fill_value."""
     tensor_argument("nonzero_static", "input", input)
     if size < 0:
-        raise RuntimeError(f"nonzero_static: 'size' must be an non-negative integer, got {size}")
+        raise RuntimeError(f"nonzero_static(): size must not be negative, got {size}")
     shape = list(input.shape)
     if not shape:
         return F.zeros((size, 0), dtype=F.int64)
+    if input.numel() == 0:
+        return F.full((size, len(shape)), fill_value, dtype=F.int64)
     mask = F.reshape(input if input.dtype is F.bool else F.ne(input, 0), (-1,))
     count = mask.shape[0]
     rank = F.cumsum(mask, 0) - 1
@@ -144,16 +145,17 @@ def _segment_ends(data, lengths, offsets, axis, unsafe):
         bounds = offsets
     else:
         if lengths.dim() != axis + 1:
-            raise RuntimeError(f"segment_reduce(): Expected axis to be the last dimension of lengths but got {axis}.")
+            raise RuntimeError(
+                f"segment_reduce(): axis must be the last dimension of lengths ({lengths.dim() - 1}), got {axis}"
+            )
         bounds = F.cumsum(lengths, -1)
         bounds = F.cat([F.zeros([*bounds.shape[:-1], 1], dtype=bounds.dtype), bounds], -1)
         if not unsafe:
             if bool(F.lt(lengths, 0).any()):
-                raise RuntimeError("segment_reduce(): lengths contains negative value!")
+                raise RuntimeError("segment_reduce(): lengths must not be negative")
             if not bool(F.eq(F.select(bounds, -1, -1), data.shape[axis]).all()):
                 raise RuntimeError(
-                    "segment_reduce(): Expected all rows of lengths along axis to sum to data.size(lengths.dim()-1) "
-                    "when !unsafe."
+                    f"segment_reduce(): lengths must sum to the size {data.shape[axis]} of dim {axis} (unless unsafe)"
                 )
     if bounds.dim() != axis + 1 or tuple(bounds.shape[:-1]) != tuple(data.shape[:axis]):
         raise RuntimeError(
@@ -176,13 +178,15 @@ def segment_reduce(data, reduce, *, lengths=None, indices=None, offsets=None, ax
     """
     tensor_argument("segment_reduce", "data", data)
     if reduce not in _SEGMENT:
-        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+        raise RuntimeError(f"segment_reduce(): reduce must be sum, mean, prod, max or min, got {reduce!r}")
     if lengths is None and offsets is None:
-        raise RuntimeError("segment_reduce(): Either lengths or offsets must be defined.")
+        raise RuntimeError("segment_reduce(): needs lengths or offsets")
     if indices is not None:
-        raise RuntimeError("segment_reduce(): indices based reduction is not supported yet.")
+        raise RuntimeError("segment_reduce(): indices are not supported: give lengths or offsets")
     if not data.is_floating_point():
         raise NotImplementedError(f"segment_reduce(): not implemented for {data.dtype}: data must be floating point")
+    if data.dim() == 0:
+        raise RuntimeError("segment_reduce(): data must have at least one dimension")
     axis = wrap_dim(axis, data.dim())
     bounds = _segment_ends(data, lengths, offsets, axis, unsafe)
     count, size = bounds.shape[-1] - 1, data.shape[axis]
@@ -224,11 +228,11 @@ def renorm(input, p, dim, maxnorm):
     if not input.is_floating_point() and not input.is_complex():
         raise RuntimeError(f"renorm: expected a floating point or complex tensor, got {input.dtype}")
     if p <= 0:
-        raise RuntimeError(f"renorm: non-positive-norm not supported, got p={p}")
+        raise RuntimeError(f"renorm(): p must be positive, got {p}")
     if maxnorm < 0:
-        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
+        raise RuntimeError(f"renorm(): maxnorm must not be negative, got {maxnorm}")
     if input.dim() < 2:
-        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.dim()} dimensions")
+        raise RuntimeError(f"renorm(): input must have at least 2 dimensions, got {input.dim()}")
     dim = wrap_dim(dim, input.dim())
     norm = F.norm(input, p, [d for d in range(input.dim()) if d != dim], True)
     return input * F._where(F.gt(norm, maxnorm), maxnorm / (norm + 1e-7), 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .helpers import product, tensor_argument, wrap_dim
 from .namespace import F
-from .table import composite
+from .scalar import select
+from .table import composite, numeric, pointwise
 
 
 # -- distinct elements -------------------------------------------------------------------------------------------------
@@ -43,14 +44,16 @@ def _row_ranks(rows):
 
 def _as_rows(op, input, dim):
     """The slices along `dim` as rows of a matrix."""
+    if input.dim() == 0:
+        raise IndexError(f"{op}(): dim {dim} was given for a tensor that has no dimensions")
     dim = wrap_dim(dim, input.dim())
     empty = [d for d, n in enumerate(input.shape) if n == 0]
     if len(empty) > 1:
-        raise RuntimeError("Number of zero sized dimensions is more than one, so unique cannot be applied ")
+        raise RuntimeError(f"{op}(): a tensor of shape {list(input.shape)} has no slices to compare")
     if empty and empty[0] != dim:
-        raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
-    count = input.shape[dim] if input.dim() else 1
-    return dim, F.reshape(F.movedim(input, dim, 0) if input.dim() else input, (count, -1 if count else 0))
+        raise RuntimeError(f"{op}(): the slices along dim {dim} of a tensor of shape {list(input.shape)} are empty")
+    count = input.shape[dim]
+    return dim, F.reshape(F.movedim(input, dim, 0), (count, -1 if count else 0))
 
 
 @composite(
@@ -87,10 +90,8 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     first, places = _starts(same, count)
     if dim is None:
         found = F.index_select(values, 0, places)
-    elif input.dim():
-        found = F.index_select(input, dim, F.index_select(order, 0, places))
     else:
-        found = F.reshape(input, (1,))
+        found = F.index_select(input, dim, F.index_select(order, 0, places))
     inverse = None
     if return_inverse:
         rank = F.cumsum(first, 0) - 1
@@ -119,7 +120,7 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
         count, shape = rows.shape[0], (rows.shape[0],)
         same = F.all(F.eq(F.slice(rows, 0, 1, None, 1), F.slice(rows, 0, 0, -1, 1)), (1,))
     first, places = _starts(same, count)
-    if dim is None or not input.dim():
+    if dim is None:
         found = F.index_select(F.reshape(input, (-1,)), 0, places)
     else:
         found = F.index_select(input, dim, places)
@@ -148,6 +149,8 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
             f"{type(test_elements).__name__}"
         )
     dtype = F.result_type(elements, test_elements)
+    if dtype is F.bool or dtype.is_complex:
+        raise RuntimeError(f"isin(): not implemented for {dtype}")
     elements, test = (
         F.cast(x.detach(), dtype) if isinstance(x, F.Tensor) else F.tensor(x, dtype=dtype)
         for x in (elements, test_elements)
@@ -156,11 +159,9 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
     count = test.shape[0]
     if count == 0:
         return F.full(elements.shape, bool(invert), dtype=F.bool)
-    if count <= 16 or dtype.is_complex:
+    if count <= 16:
         found = F.any(F.eq(F.unsqueeze(elements, -1), test), (-1,))
     else:
-        if dtype is F.bool:
-            elements, test = F.cast(elements, F.uint8), F.cast(test, F.uint8)
         test = F._sort(test, 0, False)[0]
         place = F.clamp_max(F.searchsorted(test, elements), count - 1)
         found = F.eq(F.reshape(F.index_select(test, 0, F.reshape(place, (-1,))), elements.shape), elements)
@@ -170,43 +171,62 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
 # -- places in sorted sequences ----------------------------------------------------------------------------------------
 def _check_sequences(op, sequence, values, sorter):
     tensor_argument(op, "sorted_sequence", sequence)
-    if sequence.dtype is not values.dtype:
-        raise RuntimeError(
-            f"{op}(): boundary tensor and input value tensor should have same dtype, but got boundary tensor "
-            f"{sequence.dtype} and input value tensor {values.dtype}"
-        )
     if sequence.dim() == 0:
-        raise RuntimeError(f"{op}(): boundaries tensor should have positive dimension, but got 0 dimension")
+        raise RuntimeError(f"{op}(): sorted_sequence must have at least one dimension")
     if sequence.dim() > 1 and tuple(sequence.shape[:-1]) != tuple(values.shape[:-1]):
         raise RuntimeError(
-            f"{op}(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and "
-            f"input value tensor must match, but we got boundaries tensor {list(sequence.shape)} and input value "
-            f"tensor {list(values.shape)}"
+            f"{op}(): sorted_sequence must be a vector or have the leading sizes of input, got {list(sequence.shape)} "
+            f"and {list(values.shape)}"
         )
     if sorter is not None:
         if tuple(sorter.shape) != tuple(sequence.shape):
             raise RuntimeError(
-                f"{op}(): boundary and sorter must have the same size, but got boundary tensor "
-                f"{list(sequence.shape)} and got sorter tensor {list(sorter.shape)}"
+                f"{op}(): sorter must have the shape of sorted_sequence, got {list(sorter.shape)} and "
+                f"{list(sequence.shape)}"
             )
         if sorter.dtype is not F.int64:
-            raise RuntimeError(f"{op}(): sorter must be a tensor of long dtype but got dtype {sorter.dtype}")
+            raise RuntimeError(f"{op}(): sorter must be int64, got {sorter.dtype}")
+
+
+# One step of a binary search: past `half` entries where the last of them comes before the value.
+pointwise(
+    "_advance_left",
+    lambda base, entry, value, half: select(entry >= value, base, base + half),
+    types="iTTi->i",
+    params="Tensor base, Tensor entry, Tensor value, Number half",
+    accepts=numeric,
+    grad=False,
+    method=False,
+    function=False,
+)
+pointwise(
+    "_advance_right",
+    lambda base, entry, value, half: select(entry > value, base, base + half),
+    types="iTTi->i",
+    params="Tensor base, Tensor entry, Tensor value, Number half",
+    accepts=numeric,
+    grad=False,
+    method=False,
+    function=False,
+)
 
 
 def _search(sequence, values, right):
-    """Halving: how many entries come before each value. A value that is NaN comes after all."""
+    """How many entries come before each value, by halving: the number of steps depends on the length only. A value that
+    is NaN comes after all.
+    """
     size = sequence.shape[-1]
-    low = F.zeros(values.shape, dtype=F.int64)
+    base = F.zeros(values.shape, dtype=F.int64)
     if size == 0 or values.numel() == 0:
-        return low
-    high = F.full(values.shape, size, dtype=F.int64)
-    for _ in range(size.bit_length()):
-        middle = F.floor_divide(low + high, 2)
-        entry = F.gather(sequence, -1, F.clamp_max(middle, size - 1))
-        below = F.logical_not(F.gt(entry, values) if right else F.ge(entry, values))
-        below = F.logical_and(below, F.lt(middle, high))
-        low, high = F._where(below, middle + 1, low), F._where(below, high, F.minimum(middle, high))
-    return low
+        return base
+    advance = F._advance_right if right else F._advance_left
+    left = int(size)
+    while left:  # `left` entries from `base` on are not decided yet
+        half = (left + 1) // 2
+        entry = F.gather(F.slice(sequence, -1, half - 1, None, 1), -1, base)
+        base = advance(base, entry, values, half)
+        left -= half
+    return base
 
 
 @composite(
@@ -215,35 +235,34 @@ def _search(sequence, values, right):
     opcheck=False,
     oracle="lambda s, v, right=False: numpy.searchsorted(s, v, 'right' if right else 'left')",
 )
-def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None):
+def searchsorted(sorted_sequence, input: object, *, out_int32=False, right=False, side=None, sorter=None):
     """Where the elements would be inserted into a sorted vector, or row by row into the sorted last dimension. side
     "left" (right=False) gives the first possible place, "right" the last; sorter: indices that sort the sequence.
     """
     if side not in (None, "left", "right"):
-        raise RuntimeError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")
+        raise RuntimeError(f"searchsorted(): side must be 'left' or 'right', got {side!r}")
     if side == "left" and right:
-        raise RuntimeError(
-            "searchsorted(): side and right can't be set to opposites, got side of left while right was True"
-        )
+        raise RuntimeError("searchsorted(): side='left' contradicts right=True")
     tensor_argument("searchsorted", "sorted_sequence", sorted_sequence)
-    values = input if isinstance(input, F.Tensor) else F.tensor(input, dtype=sorted_sequence.dtype)
+    dtype = F.result_type(sorted_sequence, input)
+    if dtype is F.bool or dtype.is_complex:
+        raise NotImplementedError(f"searchsorted(): not implemented for {dtype}")
+    values = F.cast(input.detach(), dtype) if isinstance(input, F.Tensor) else F.tensor(input, dtype=dtype)
     _check_sequences("searchsorted", sorted_sequence, values, sorter)
-    sequence, values = sorted_sequence.detach(), values.detach()
+    sequence = F.cast(sorted_sequence.detach(), dtype)
     if sorter is not None:
         sequence = F.gather(sequence, -1, sorter)
-    if sequence.dtype is F.bool:
-        sequence, values = F.cast(sequence, F.uint8), F.cast(values, F.uint8)
     flat = F.reshape(values, (-1,)) if sequence.dim() == 1 else values
     found = F.reshape(_search(sequence, flat, right or side == "right"), values.shape)
     return F.cast(found, F.int32) if out_int32 else found
 
 
 @composite(out=True, opcheck=False)
-def bucketize(input, boundaries, *, out_int32=False, right=False):
+def bucketize(input: object, boundaries, *, out_int32=False, right=False):
     """The bucket of each element between sorted boundaries: boundaries[i - 1] < x <= boundaries[i] (right: <= and <)."""
     tensor_argument("bucketize", "boundaries", boundaries)
     if boundaries.dim() != 1:
-        raise RuntimeError(f"bucketize(): boundaries tensor must be 1 dimension, but got dim({boundaries.dim()})")
+        raise RuntimeError(f"bucketize(): boundaries must be a vector, got {boundaries.dim()} dimensions")
     return F.searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
@@ -252,14 +271,14 @@ def unravel_index(indices, shape):
     """The coordinates, one tensor a dimension, of flat indices into a tensor of the given shape."""
     tensor_argument("unravel_index", "indices", indices)
     if indices.dtype.is_floating_point or indices.dtype.is_complex or indices.dtype is F.bool:
-        raise TypeError(f"unravel_index(): expected 'indices' to be integer dtype, but got {indices.dtype}")
+        raise TypeError(f"unravel_index(): indices must be integers, got {indices.dtype}")
     sizes = [shape] if isinstance(shape, int) else list(shape)
     for n in sizes:
         if not isinstance(n, int):
-            raise TypeError(f"unravel_index(): expected 'shape' sequence to be ints, but got {type(n).__name__}")
+            raise TypeError(f"unravel_index(): sizes in shape must be ints, got {type(n).__name__}")
         if n < 0:
-            raise ValueError(f"unravel_index(): 'shape' cannot have negative values, but got {tuple(sizes)}")
-    found = []
+            raise ValueError(f"unravel_index(): sizes in shape must not be negative, got {tuple(sizes)}")
+    indices, found = F.cast(indices, F.int64), []
     for d, n in enumerate(sizes):
         found.append(F.remainder(F.floor_divide(indices, product(sizes[d + 1 :])), n))
     return tuple(found)

@@ -9,8 +9,13 @@ from .table import composite, structured
 
 # -- splitting ---------------------------------------------------------------------------------------------------------
 @composite(method=True)
-def split(input, split_size_or_sections, dim=0):
+def split(input, split_size_or_sections=None, dim=0, *, split_size=None):
     """Pieces of one size (the last may be smaller), or of the given sizes; views."""
+    if (split_size_or_sections is None) == (split_size is None):
+        raise TypeError("split(): takes one of split_size_or_sections and split_size")
+    if split_size is not None:
+        split_size_or_sections = split_size
+    _check_splittable("split", input)
     dim = wrap_dim(dim, input.dim())
     size = input.shape[dim]
     if isinstance(split_size_or_sections, (tuple, list)):
@@ -38,9 +43,15 @@ def chunk(input, chunks, dim=0):
     """At most `chunks` pieces of equal size; views."""
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    _check_splittable("chunk", input)
     size = input.shape[wrap_dim(dim, input.dim())]
     _check_pieces("chunk", chunks, size)
     return F.split(input, max(-(-size // chunks), 1), dim) if size else F.split(input, [0] * chunks, dim)
+
+
+def _check_splittable(op, input):
+    if input.dim() == 0:
+        raise RuntimeError(f"{op}(): expected a tensor with at least one dimension")
 
 
 def _check_pieces(op, count, size):
@@ -50,8 +61,21 @@ def _check_pieces(op, count, size):
 
 
 @composite(method=True)
-def tensor_split(input, indices_or_sections, dim=0):
+def tensor_split(input, indices_or_sections=None, dim=0, *, sections=None, indices=None):
     """Pieces between the given indices, or `n` pieces whose sizes differ by at most one."""
+    given = [x for x in (indices_or_sections, sections, indices) if x is not None]
+    if len(given) != 1:
+        raise TypeError(f"tensor_split(): takes one of indices_or_sections, sections and indices, got {len(given)}")
+    (indices_or_sections,) = given
+    _check_splittable("tensor_split", input)
+    if isinstance(indices_or_sections, F.Tensor):
+        if indices_or_sections.dim() > 1 or indices_or_sections.dtype is not F.int64:
+            raise RuntimeError(
+                "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor of "
+                f"int64, but got {indices_or_sections.dim()} dimensions of {indices_or_sections.dtype}"
+            )
+        if indices_or_sections.dim() == 0:
+            indices_or_sections = int(indices_or_sections.item())
     dim = wrap_dim(dim, input.dim())
     size = input.shape[dim]
     if isinstance(indices_or_sections, int):
@@ -187,9 +211,9 @@ def column_stack(tensors):
     samples=lambda t: [((t(2, 3), 2, 2), {}), ((t(3), 2, 1), {}), ((t(2, 3), (1, 3)), {})],
     oracle="lambda x, *r: numpy.tile(x, r[0] if isinstance(r[0], tuple) else r)",
 )
-def repeat(input, *repeats):
+def repeat(input, *args, repeats=None):
     """Copies side by side, `repeats` times along each dimension."""
-    counts = ints(repeats)
+    counts = ints(args) if repeats is None else ints((repeats,))
     if len(counts) < input.dim():
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     sizes = [1] * (len(counts) - input.dim()) + list(input.shape)
@@ -201,9 +225,9 @@ def repeat(input, *repeats):
 @composite(
     method=True, samples=lambda t: [((t(2, 3), (2,)), {}), ((t(3), (2, 2)), {})], oracle="lambda x, r: numpy.tile(x, r)"
 )
-def tile(input, *dims):
+def tile(input, *args, dims=None):
     """repeat() that fills missing counts with 1."""
-    counts = ints(dims)
+    counts = ints(args) if dims is None else ints((dims,))
     return F.repeat(input, [1] * (input.dim() - len(counts)) + counts)
 
 
@@ -212,8 +236,12 @@ def tile(input, *dims):
     samples=lambda t: [((t(2, 3), 2), {}), ((t(2, 3), 2), {"dim": 1}), ((t(3), t.ints(3, low=0, high=3)), {"dim": 0})],
     oracle="lambda x, n, dim=None: numpy.repeat(x, n, dim)",
 )
-def repeat_interleave(input, repeats, dim=None, *, output_size=None):
-    """Every element repeated in place: a count for all, or one each."""
+def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
+    """Every element repeated in place: a count for all, or one each. Of counts alone, the place of each."""
+    if repeats is None:
+        if input.dim() != 1:
+            raise RuntimeError(f"repeat_interleave(): repeats must be a vector, got {input.dim()} dimensions")
+        input, repeats = F.arange(input.shape[0]), input
     if dim is None:
         input, dim = F.reshape(input, (-1,)), 0
     dim = wrap_dim(dim, input.dim())
@@ -230,10 +258,22 @@ def repeat_interleave(input, repeats, dim=None, *, output_size=None):
             f"repeats must have the same size as input along dim, got repeats of size {list(repeats.shape)} and "
             f"input.size({dim}) = {input.shape[dim]}"
         )
-    counts = repeats.tolist()
-    if any(n < 0 for n in counts):
-        raise RuntimeError("repeats can not be negative")
-    return F.index_select(input, dim, F.tensor([k for k, n in enumerate(counts) for _ in range(n)], dtype=F.int64))
+    if repeats.dtype not in (F.int32, F.int64):
+        raise RuntimeError(f"repeats has to be Long or Int tensor, got {repeats.dtype}")
+    ends = F.cumsum(repeats, 0)
+    if output_size is None:
+        if bool((repeats < 0).any()):
+            raise RuntimeError("repeats can not be negative")
+        output_size = int(ends[-1].item()) if repeats.shape[0] else 0
+    return F.index_select(input, dim, F._owners(repeats, ends, output_size))
+
+
+@composite(function=False, opcheck=False)
+def _owners(counts, ends, total):
+    """0 counts[0] times, 1 counts[1] times, ...: `total` numbers. A step up at the place where each begins, summed up."""
+    steps = F.zeros((total + 1,), dtype=F.int64)
+    steps = F._index_add(steps, 0, F.cast(ends - counts, F.int64), F.ones(counts.shape, dtype=F.int64))
+    return F.cumsum(F.slice(steps, 0, 0, total, 1), 0) - 1
 
 
 @composite(
@@ -241,12 +281,24 @@ def repeat_interleave(input, repeats, dim=None, *, output_size=None):
     samples=lambda t: [((t(2, 3), (0,)), {}), ((t(2, 3, 4), (1, -1)), {})],
     oracle="lambda x, d: numpy.flip(x, d)",
 )
-def flip(input, *dims):
+def flip(input, *args, dims=None):
     """Reversed along the given dimensions; a copy."""
-    out = input
-    for d in wrap_dims(ints(dims), input.dim()) if dims and dims != ((),) else []:
-        out = F.index_select(out, d, F.arange(input.shape[d] - 1, -1, -1))
-    return F.clone(input) if out is input else out
+    dims = ints(args) if dims is None else ints((dims,))
+    dims = wrap_dims(dims, input.dim()) if dims else []
+    return F._flip(input, dims) if dims else F.clone(input)
+
+
+structured(
+    "_flip",
+    "copy",
+    "Tensor input, int[] dims",
+    form="flip",
+    grad=lambda g, dims: F._flip(g, dims),
+    method=False,
+    function=False,
+    samples=lambda t: [((t(2, 3, 4), (0, 2)), {}), ((t(3), (0,)), {})],
+    oracle="numpy.flip",
+)
 
 
 @composite(method=True, samples=lambda t: [((t(2, 3),), {})], oracle="numpy.fliplr")

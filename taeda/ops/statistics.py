@@ -6,7 +6,8 @@ import math
 
 from .helpers import product, tensor_argument
 from .namespace import F
-from .table import composite
+from .scalar import cast, minimum, select
+from .table import composite, floating, pointwise
 
 
 @composite(
@@ -23,15 +24,14 @@ def bincount(input, weights=None, minlength=0):
     if input.dtype.is_floating_point or input.dtype.is_complex or input.dtype is F.bool:
         raise NotImplementedError(f"bincount(): not implemented for {input.dtype}: input must be integers")
     if minlength < 0:
-        raise RuntimeError(f"minlength should be >= 0, got {minlength}")
+        raise RuntimeError(f"bincount(): minlength must not be negative, got {minlength}")
     if input.dim() == 1 and input.shape[0] == 0:
         return F.zeros((minlength,), dtype=F.int64)
     if input.dim() != 1 or int(input.min().item()) < 0:
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+        raise RuntimeError("bincount(): input must be a vector of non-negative integers")
     if weights is not None and tuple(weights.shape) != tuple(input.shape):
         raise RuntimeError(
-            f"weights should be 1-d and have the same length as input, got {list(weights.shape)} for an input of "
-            f"{list(input.shape)}"
+            f"bincount(): weights must have the shape of input, got {list(weights.shape)} and {list(input.shape)}"
         )
     size = max(int(input.max().item()) + 1, minlength)
     if weights is None:
@@ -68,6 +68,21 @@ def _sums(places, inside, weight, count):
     return F.slice(total, 0, 0, count, 1)
 
 
+# The place among `bins` equal bins; `bins` for what lies outside.
+pointwise(
+    "_bin",
+    lambda x, low, high, bins: select(
+        (x >= low) & (x <= high), cast(minimum((x - low) * bins / (high - low), bins - 1), "i64"), cast(bins, "i64")
+    ),
+    types="Tppp->i",
+    params="Tensor input, Number low, Number high, Number bins",
+    grad=False,
+    accepts=floating,
+    method=False,
+    function=False,
+)
+
+
 @composite(
     method=True,
     out=True,
@@ -83,13 +98,12 @@ def histc(input, bins=100, min=0, max=0):
     if not isinstance(bins, int):
         raise TypeError(f"histc(): argument 'bins' must be int, not {type(bins).__name__}")
     if bins <= 0:
-        raise RuntimeError(f"torch.histc: bins must be > 0, got {bins}")
+        raise RuntimeError(f"histc(): bins must be positive, got {bins}")
     flat = F.reshape(input.detach(), (-1,))
     low, high = _range("histc", flat, min, max)
-    places = F.clamp(F.trunc((flat - low) * bins / (high - low)), 0, bins - 1)
-    inside = F.logical_and(F.ge(flat, low), F.le(flat, high))
-    places = F.cast(F._where(inside, places, 0), F.int64)
-    return F.cast(_sums(places, inside, F.ones(flat.shape, dtype=F.float64), bins), input.dtype)
+    places = F._bin(flat, low, high, bins)
+    counts = F._index_add(F.zeros((bins + 1,), dtype=F.int64), 0, places, F.ones(flat.shape, dtype=F.int64))
+    return F.cast(F.slice(counts, 0, 0, bins, 1), input.dtype)
 
 
 def _density(hist, edges):
@@ -99,15 +113,26 @@ def _density(hist, edges):
     return hist
 
 
-def _binned(op, samples, edges, weight, density):
-    """The histogram of samples [count, D] between the D vectors of edges."""
+def _at(edges, places):
+    return F.index_select(edges, 0, places)
+
+
+def _binned(samples, edges, even, weight, density):
+    """The histogram of samples [count, D] between the D vectors of edges; even: they are equally spaced."""
     count = samples.shape[0]
     sizes = [e.shape[0] - 1 for e in edges]
     place, inside = F.zeros((count,), dtype=F.int64), F.ones((count,), dtype=F.bool)
     for d, (e, n) in enumerate(zip(edges, sizes)):
         x = F.select(samples, 1, d)
-        at = F.clamp(F.searchsorted(e, x, right=True) - 1, 0, max(n - 1, 0))
-        within = F.logical_and(F.ge(x, F.select(e, 0, 0)), F.le(x, F.select(e, 0, -1)))
+        low, high = F.select(e, 0, 0), F.select(e, 0, -1)
+        within = F.logical_and(F.ge(x, low), F.le(x, high))
+        if even:  # within a place of the right one, which the edges decide
+            guess = F._where(within, (x - low) * (n / (high - low)), 0)
+            at = F.clamp_max(F.cast(guess, F.int64), n - 1)
+            at = at - F.cast(F.lt(x, _at(e, at)), F.int64)
+            at = F.clamp(at + F.cast(F.ge(x, _at(e, at + 1)), F.int64), 0, n - 1)
+        else:
+            at = F.clamp(F.searchsorted(e, x, right=True) - 1, 0, max(n - 1, 0))
         place, inside = place * n + at, F.logical_and(inside, within)
     if weight is None:
         weight = F.ones((count,), dtype=samples.dtype)
@@ -195,7 +220,7 @@ def _weights(op, weight, shape, dtype):
     oracle="lambda x, b, range=None, weight=None, density=False: numpy.histogram(x, b, range, density, "
     "None if weight is None else weight)",
 )
-def histogram(input, bins, *, range=None, weight=None, density=False):
+def histogram(input, bins=100, *, range=None, weight=None, density=False):
     """(hist, bin_edges) of all elements. bins: their number, or their edges in order. range: the outer edges, else the
     extremes of the data. weight: what each element counts. density: scaled so that the integral is 1.
     """
@@ -205,7 +230,7 @@ def histogram(input, bins, *, range=None, weight=None, density=False):
     if not isinstance(bins, (int, F.Tensor)):
         raise TypeError(f"histogram(): argument 'bins' must be int or Tensor, not {type(bins).__name__}")
     (edges,) = _edges("histogram", samples, [bins], range)
-    return F.result_pair("histogram", _binned("histogram", samples, [edges], weight, density), edges)
+    return F.result_pair("histogram", _binned(samples, [edges], isinstance(bins, int), weight, density), edges)
 
 
 @composite(opcheck=False, samples=lambda t: [((t(20, 2), [3, 4]), {})], oracle="oracles.histogramdd")
@@ -220,7 +245,8 @@ def histogramdd(input, bins, range=None, weight=None, density=False):
     samples = F.reshape(input.detach(), (product(input.shape[:-1]), columns))
     weight = _weights("histogramdd", weight, input.shape[:-1], input.dtype)
     edges = _edges("histogramdd", samples, bins, range)
-    return F.result_pair("histogramdd", _binned("histogramdd", samples, edges, weight, density), tuple(edges))
+    even = isinstance(bins, int) or not any(isinstance(b, F.Tensor) for b in bins)
+    return F.result_pair("histogramdd", _binned(samples, edges, even, weight, density), tuple(edges))
 
 
 # -- covariances -------------------------------------------------------------------------------------------------------
@@ -238,7 +264,7 @@ def _check_weights(op, weights, name, count, floats):
         raise RuntimeError(
             f"{op}(): expected {name} to have the same numel: {count} observations but got {weights.numel()}"
         )
-    if not F.is_tracing() and not bool(F.ge(weights, 0).all()):
+    if F.values_known() and not bool(F.ge(weights, 0).all()):
         raise RuntimeError(f"{op}(): {name} cannot be negative")
 
 
@@ -280,7 +306,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
         aweights = F.reshape(aweights, (-1,))
         weights = aweights if weights is None else weights * aweights
     total = count if weights is None else F.sum(weights)
-    if not F.is_tracing() and weights is not None and not bool(total != 0):
+    if F.values_known() and weights is not None and not bool(total != 0):
         raise RuntimeError("cov(): weights sum to zero, can't be normalized")
     weighted = x if weights is None else x * weights
     center = F.sum(weighted, (1,)) / total

@@ -11,32 +11,7 @@ from . import expr as E
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypedDict
-
-    from typing_extensions import Unpack
-
-    class Attributes(TypedDict, total=False):
-        """What every registering function passes on to `OpDef` as it is; see there."""
-
-        accepts: tuple[str, ...] | None
-        aliases: tuple[str, ...]
-        doc: str
-        domain: Any
-        fn: Any
-        front: Any
-        function: bool
-        grad: Any
-        inplace: bool | str
-        method: bool | str
-        opcheck: bool
-        oracle: str | None
-        out: bool
-        role: str | None
-        samples: Any
-        slots: tuple[str, ...]
-        to_float: bool
-        traits: Any
-
+    from typing import Any
 
 # -- dtype groups: codes, in the order of td_dtype ---------------------------------------------------------------------
 CODES = ("b1", "u8", "i8", "i16", "i32", "i64", "f16", "bf16", "f32", "f64", "c64", "c128")
@@ -162,6 +137,8 @@ class OpDef:
     def map_outputs(self, in_dtypes: tuple[str, ...], out_dtypes: tuple[str, ...]) -> tuple[tuple[str, E.Expr], ...]:
         """The formula of every output over `load(slot)` of the operands, for concrete storage dtypes. A complex operand
         takes two slots, a complex output two formulas: of the real and the imaginary part."""
+        if any(d in PART for d in out_dtypes):  # it makes the complex dtypes known to expressions
+            from . import complex_number  # noqa: F401
         loads = _loads(in_dtypes)
         compute = self._common(in_dtypes, out_dtypes)
         loads = [E.cast(x, compute) if t == "p" else x for x, t in zip(loads, self.in_types)]
@@ -325,6 +302,15 @@ class OpDef:
         )
 
 
+class Abstract:
+    """What is known of a tensor before a program runs: sizes (symbolic ones too) and dtype code."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: tuple, dtype: str):
+        self.shape, self.dtype = shape, dtype
+
+
 class Gradient:
     """A gradient map operator (`op` None: the incoming gradient itself) and what it reads: (code, index) pairs with
     code 0 the gradient, 1 an input, 2 an output."""
@@ -402,8 +388,8 @@ def lookup(name: str) -> OpDef:
 
 #: Operators with a variable number of operands: name -> maker of the entry for n operands.
 FAMILIES: dict[str, Any] = {}
-_PUBLIC: Attributes = {"method": True, "function": True}
-_INTERNAL: Attributes = {"method": False, "function": False}
+_PUBLIC = {"method": True, "function": True}
+_INTERNAL = {"method": False, "function": False}
 
 
 # -- registering -------------------------------------------------------------------------------------------------------
@@ -415,7 +401,7 @@ def pointwise(
     params=None,
     grad=None,
     inplace=None,
-    **attributes: Unpack[Attributes],
+    **attributes,
 ):
     """A map operator: `fn` over the elements of its operands. Also a method, a function and `out=` unless told.
 
@@ -437,20 +423,20 @@ def pointwise(
     if inplace is None:
         usual = attributes.get("method", True) and ins[0] == "T" and not name.startswith("_")
         inplace = usual and (True if outs == "T" else "copy" if outs == "b" else False)
-    given: Attributes = {**_PUBLIC, "accepts": anything, "to_float": False, "out": True, **attributes}
+    given = {**_PUBLIC, "accepts": anything, "to_float": False, "out": True, **attributes}
     grad = grad if "T" in outs or "r" in outs else False
     return OpDef(name, "map", params, fn=fn, in_types=ins, out_types=outs, grad=grad, inplace=inplace, **given)
 
 
-def generate(name, fn, params, *, types="", **attributes: Unpack[Attributes]):
+def generate(name, fn, params, *, types="", **attributes):
     """A generate operator: each element is a formula of its logical linear index and numbers (letters `T` in the
     output's compute dtype, `i` int64, `d` float64). Always internal: the public creation functions are fronts over
     these."""
-    given: Attributes = {**_INTERNAL, "accepts": anything, **attributes}
+    given = {**_INTERNAL, "accepts": anything, **attributes}
     return OpDef(name, "generate", params, fn=fn, in_types=types, out_types="T", grad=False, **given)
 
 
-def reduce_op(name, kind, *, pre=None, out="T", single=False, **attributes: Unpack[Attributes]):
+def reduce_op(name, kind, *, pre=None, out="T", single=False, **attributes):
     """A reduction of `kind` (of `expr.REDUCE_KINDS`) over `pre(x)`. out: result dtype: `T` the input's, `acc` the
     input's but int64 for integers and bool, `i` int64, `b` bool. single: at most one dimension (argmax). grad: a Python
     rule (see `structured`)."""
@@ -460,28 +446,29 @@ def reduce_op(name, kind, *, pre=None, out="T", single=False, **attributes: Unpa
         params = "Tensor input, int[]? dim=None, bool keepdim=False"
     else:
         params = "Tensor input, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None"
-    given: Attributes = {**_PUBLIC, "accepts": anything, "to_float": False, **attributes}
+    given = {**_PUBLIC, "accepts": anything, "to_float": False, **attributes}
+    given["out"] = given["function"]
     traits = {"kind": kind, "single": single}
     return OpDef(name, "reduce", params, fn=pre, in_types="T", out_types=out, traits=traits, **given)
 
 
-def scan_op(name, kind, *, public=True, **attributes: Unpack[Attributes]):
+def scan_op(name, kind, *, public=True, **attributes):
     """A running reduction (`sum`, `prod`, `max` or `min`) along one dimension. Integers give int64 unless `dtype` says
     otherwise. public: also a function and a method."""
-    base = {**_PUBLIC, "inplace": "copy"} if public else _INTERNAL
-    given: Attributes = {**base, "accepts": anything, **attributes}
+    base = {**_PUBLIC, "inplace": "copy", "out": True} if public else _INTERNAL
+    given = {**base, "accepts": anything, **attributes}
     params, traits = "Tensor input, int dim, *, dtype? dtype=None", {"kind": kind}
     return OpDef(name, "scan", params, in_types="T", out_types="acc", traits=traits, **given)
 
 
-def rows_op(name, fn, params, *, types, per_row=(), **attributes: Unpack[Attributes]):
+def rows_op(name, fn, params, *, types, per_row=(), **attributes):
     """A row program: like a map, but `fn` may reduce along the last dimension (`expr.reduce`); an output marked `R` has
     one element a row.
     per_row: operands that callers always give with size 1 in the last dimension; numbers (letter p) are too.
     Internal: composites call it where the reduced dimension is the last."""
     ins, _, outs = types.partition("->")
     traits = {"per_row": frozenset(per_row) | {j for j, t in enumerate(ins) if t == "p"}}
-    given: Attributes = {**_INTERNAL, "accepts": floating, "to_float": False, **attributes}
+    given = {**_INTERNAL, "accepts": floating, "to_float": False, **attributes}
     return OpDef(name, "rows", params, fn=fn, in_types=ins, out_types=outs, traits=traits, **given)
 
 
@@ -492,6 +479,13 @@ def structured(name, kind, params, *, form=None, types="", **attributes):
     parameter's name, `out`, `<tensor>_shape`, `<tensor>_dtype`. It returns one gradient (or None) a tensor parameter,
     through operators only. fn and types: the element's formula, where the operator runs a map kernel (cast). Keywords
     that are no attribute of an `OpDef` are traits of the kind.
+
+    kind "host": the values come from a library of the process. fn is "module:function" of this package (loaded on first
+    use), called with the arguments in schema order, tensors contiguous, and returns new tensors; numbers may only be
+    bool, int or str. results: the same arguments, each tensor as an `Abstract`, to a tuple of (sizes, dtype code), so
+    that a capture knows them. core_dims: how many trailing dimensions of each tensor argument one problem takes; those
+    in front are batch dimensions, equal in all arguments and handed on to all results, and dimensions given as
+    arguments are counted from the end. accepts: dtype codes of the first tensor.
     """
     ins, _, outs = types.partition("->")
     traits = {k: attributes.pop(k) for k in [*attributes] if k not in OpDef.__slots__}
@@ -506,7 +500,8 @@ def composite(
     nn=False,
     aliases=(),
     params=None,
-    **attributes: Unpack[Attributes],
+    batch=None,
+    **attributes,
 ):
     """Marks a Python function as an operator that is a formula over others. Its signature is PyTorch's and is what
     users see.
@@ -514,12 +509,14 @@ def composite(
     method: also a method of Tensor (the first parameter is self). nn: found in `taeda.nn.functional`.
     inplace: has a twin `name_` that writes the result into the first argument; "function": the twin is a function too.
     grad (with params, the schema): the tape records the whole function as one node with this rule instead of its parts.
+    batch (with grad): how vmap runs it when a gradient is wanted: "parts" (they have the same gradient), "map" (element by
+    element), "fold" (the batch joins the first dimension of the first tensor); left out, once for every element.
     """
 
-    given: Attributes = {**_PUBLIC, "method": False, "out": False, "inplace": False, "opcheck": True, **attributes}
+    given = {**_PUBLIC, "method": False, "out": False, "inplace": False, "opcheck": True, **attributes}
 
     def register(fn):
-        name, others, traits = names[0] if names else fn.__name__, (*names[1:], *aliases), {"nn": nn}
+        name, others, traits = names[0] if names else fn.__name__, (*names[1:], *aliases), {"nn": nn, "batch": batch}
         OpDef(name, "composite", params or "", fn=fn, doc=fn.__doc__, aliases=others, traits=traits, **given)
         return fn
 

@@ -29,7 +29,7 @@ def _as_strided(input, size, stride, storage_offset=None):
 
 def _detach(input):
     tensor_argument("detach_copy", "input", input)
-    return F.clone(input.detach())
+    return F.clone(input)
 
 
 def _diagonal(input, offset=0, dim1=0, dim2=1):
@@ -91,6 +91,14 @@ def _view(input, size):
     return _copied(F.view(input, size))
 
 
+def _view_as_real(input):
+    return _copied(F.view_as_real(input))
+
+
+def _view_as_complex(input):
+    return _copied(F.view_as_complex(input))
+
+
 def _narrow(input, dim, start, length):
     return _copied(F.narrow(input, dim, start, length))
 
@@ -100,13 +108,21 @@ for _name, _fn in (
     ("expand_copy", _expand), ("permute_copy", _permute), ("select_copy", _select), ("slice_copy", _slice),
     ("split_copy", _split), ("split_with_sizes_copy", _split_with_sizes), ("squeeze_copy", _squeeze), ("t_copy", _t),
     ("transpose_copy", _transpose), ("unbind_copy", _unbind), ("unfold_copy", _unfold),
-    ("unsqueeze_copy", _unsqueeze), ("view_copy", _view),
+    ("unsqueeze_copy", _unsqueeze), ("view_copy", _view), ("view_as_real_copy", _view_as_real),
+    ("view_as_complex_copy", _view_as_complex),
 ):  # fmt: skip
     _register(_name, _fn)
 
 _narrow.__name__ = _narrow.__qualname__ = "narrow_copy"
 _narrow.__doc__ = "narrow() as a copy, in memory of its own."
 composite("narrow_copy", method=True, out=True)(_narrow)
+
+
+@composite("as_strided_", opcheck=False)
+def _as_strided_in_place(input, size, stride, storage_offset=None):
+    """In-place as_strided(): the tensor itself becomes the view."""
+    tensor_argument("as_strided_", "input", input)
+    return input.as_strided_(size, stride, storage_offset)
 
 
 # -- views written back ------------------------------------------------------------------------------------------------
@@ -132,6 +148,7 @@ def as_strided_scatter(input, src, size, stride, storage_offset=None):
     tensor_argument("as_strided_scatter", "input", input)
     tensor_argument("as_strided_scatter", "src", src)
     copy = F.clone(input) if input.is_contiguous() and input.storage_offset() == 0 else _own_memory(input)[0]
+    copy = F.spread(copy, src)
     target = F.as_strided(copy, size, stride, storage_offset)
     if tuple(target.shape) != tuple(src.shape):
         raise RuntimeError(

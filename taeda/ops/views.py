@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from .helpers import ints, product, wrap_dim
+from operator import index as as_int
+
+from .helpers import ints, product, tensor_argument, wrap_dim
 from .namespace import F
 from .table import composite, structured
+
+
+def _tensor(op, value, name="input"):
+    tensor_argument(op, name, value)
+    return value
 
 
 def _inverse(dims):
@@ -33,8 +40,10 @@ structured(
 )
 
 
-def _view_as_dtype(input, *shape, dtype=None):
+def _view_as_dtype(input, *shape, size=None, dtype=None):
     """`x.view(dtype)`: the same memory as elements of another dtype."""
+    if size is not None and not shape and dtype is None:
+        return F.view(input, size)
     dtype = shape[0] if len(shape) == 1 else dtype
     if not isinstance(dtype, F.dtype):
         raise TypeError(f"view(): argument 'shape' must be tuple of ints or a dtype, not {shape or dtype!r}")
@@ -72,6 +81,7 @@ structured(
     grad=lambda g, dim0, dim1: F.transpose(g, dim0, dim1),
     role="transpose",
     aliases=("swapaxes", "swapdims"),
+    front=lambda input, axis0, axis1: F.transpose(_tensor("transpose", input), as_int(axis0), as_int(axis1)),
     samples=lambda t: [((t(2, 3, 4), 0, 2), {}), ((t(2, 3), -1, 0), {})],
     oracle="lambda x, a, b: x.swapaxes(a, b)",
     doc="Two dimensions exchanged.",
@@ -211,10 +221,11 @@ structured(
 @composite(
     grad=lambda g, dim, index: F.select(g, dim, index),
     params="Tensor g, int[] shape, int dim, int index",
+    batch="parts",
     function=False,
 )
 def _select_backward(g, shape, dim, index):
-    full = F.zeros(shape, dtype=g.dtype)
+    full = g.new_zeros(shape)
     F.select(full, dim, index).copy_(g)
     return full
 
@@ -223,9 +234,10 @@ def _select_backward(g, shape, dim, index):
     grad=lambda g, dim, start, end, step: F.slice(g, dim, start, end, step),
     function=False,
     params="Tensor g, int[] shape, int dim, int? start, int? end, int step",
+    batch="parts",
 )
 def _slice_backward(g, shape, dim, start, end, step):
-    full = F.zeros(shape, dtype=g.dtype)
+    full = g.new_zeros(shape)
     F.slice(full, dim, start, end, step).copy_(g)
     return full
 
@@ -233,10 +245,11 @@ def _slice_backward(g, shape, dim, start, end, step):
 @composite(
     grad=lambda g, offset, dim1, dim2: F.diagonal(g, offset, dim1, dim2),
     params="Tensor g, int[] shape, int offset, int dim1, int dim2",
+    batch="parts",
     function=False,
 )
 def _diagonal_backward(g, shape, offset, dim1, dim2):
-    full = F.zeros(shape, dtype=g.dtype)
+    full = g.new_zeros(shape)
     F.diagonal(full, offset, dim1, dim2).copy_(g)
     return full
 
@@ -244,11 +257,12 @@ def _diagonal_backward(g, shape, offset, dim1, dim2):
 @composite(
     grad=lambda g, dimension, size, step: F.unfold(g, dimension, size, step),
     params="Tensor g, int[] shape, int dimension, int size, int step",
+    batch="parts",
     function=False,
 )
 def _unfold_backward(g, shape, dimension, size, step):
     dim = wrap_dim(dimension, len(shape))
-    full = F.zeros(shape, dtype=g.dtype)
+    full = g.new_zeros(shape)
     windows = F.unfold(full, dim, size, step)
     for offset in range(size):  # windows of one offset never overlap, and the sums keep one fixed order
         F.select(windows, -1, offset).add_(F.select(g, -1, offset))
@@ -262,7 +276,7 @@ def _unfold_backward(g, shape, dimension, size, step):
 )
 def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
     """A copy of input with src in a slice of one dimension."""
-    out = F.clone(input)
+    out = F.spread(F.clone(input), src)
     F.slice(out, dim, start, end, step).copy_(src)
     return out
 
@@ -274,7 +288,7 @@ def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
 )
 def select_scatter(input, src, dim, index):
     """A copy of input with src at one index of a dimension."""
-    out = F.clone(input)
+    out = F.spread(F.clone(input), src)
     F.select(out, dim, index).copy_(src)
     return out
 
@@ -282,7 +296,7 @@ def select_scatter(input, src, dim, index):
 @composite(method=True)
 def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
     """A copy of input with src on a diagonal."""
-    out = F.clone(input)
+    out = F.spread(F.clone(input), src)
     F.diagonal(out, offset, dim1, dim2).copy_(src)
     return out
 
@@ -489,6 +503,7 @@ structured(
     "copy",
     "Tensor input",
     form="clone",
+    front=lambda input, *, memory_format=None: F.clone(_tensor("clone", input)),
     grad=lambda g: g,
     role="clone",
     samples=lambda t: [((t(3, 4),), {})],
@@ -507,6 +522,7 @@ structured(
     "copy",
     "Tensor input, Tensor src",
     form="copy_",
+    front=lambda input, other, non_blocking=False: F.copy_(_tensor("copy_", input), _tensor("copy_", other, "other")),
     function=False,
     role="copy_",
     grad=_copy_gradient,

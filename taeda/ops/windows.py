@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 from .creation import _float, finish
+from .expr import cast
 from .namespace import F
-from .table import composite
+from .scalar import cos
+from .table import composite, generate
 
 
 def _window(op, length, periodic, dtype, formula):
-    """formula(position 0 .. last, last) in float64."""
+    """The window of formula(length, last, dtype), x = 0 .. last."""
     if isinstance(length, (bool, float, F.Tensor)):
         raise TypeError(f"{op}(): argument 'window_length' must be int, not {type(length).__name__}")
     dtype = _float(dtype)
@@ -21,20 +23,25 @@ def _window(op, length, periodic, dtype, formula):
     if length <= 1:
         return F.ones((length,), dtype=dtype)
     last = length if periodic else length - 1
-    return F.cast(formula(F.arange(length, dtype=F.float64), last), dtype)
+    return formula(length, last, dtype)
 
 
-def _cosines(*weights):
-    """weights[0] - weights[1] cos(x) + weights[2] cos(2 x) ..., x once around."""
+def _two_cosines(at, step, a, b, c):
+    x = cos(cast(at, "f64") * step)
+    return a - b * x + c * (x * x * 2 - 1)
 
-    def formula(at, last):
-        total = None
-        for k, w in enumerate(weights):
-            term = F.cos(at * (2 * math.pi * k / last)) * (-w if k % 2 else w)
-            total = term if total is None else total + term
-        return total
 
-    return formula
+# a - b cos(x) + c cos(2 x) for x = 0, step, 2 step, ...
+generate(
+    "_cosine_window",
+    _two_cosines,
+    "int[] size, Number step, Number a, Number b, Number c, *, dtype? dtype=None",
+    types="dddd",
+)
+
+
+def _cosines(a, b, c=0.0):
+    return lambda length, last, dtype: F._cosine_window((length,), 2 * math.pi / last, a, b, c, dtype=dtype)
 
 
 @composite()
@@ -62,9 +69,7 @@ def blackman_window(
 ):
     """Blackman window: 0.42 - 0.5 cos(2 pi n / N) + 0.08 cos(4 pi n / N), not below 0."""
     formula = _cosines(0.42, 0.5, 0.08)
-    result = _window(
-        "blackman_window", window_length, periodic, dtype, lambda at, last: F.clamp_min(formula(at, last), 0)
-    )
+    result = _window("blackman_window", window_length, periodic, dtype, lambda *x: F.clamp_min(formula(*x), 0))
     return finish(result, "blackman_window", None, device, layout, requires_grad)
 
 
@@ -73,7 +78,11 @@ def bartlett_window(
     window_length, periodic=True, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
 ):
     """Bartlett window: a triangle that is 0 at its ends."""
-    result = _window("bartlett_window", window_length, periodic, dtype, lambda at, last: 1 - F.abs(at * (2 / last) - 1))
+
+    def formula(length, last, dtype):
+        return F.cast(1 - F.abs(F.arange(length, dtype=F.float64) * (2 / last) - 1), dtype)
+
+    result = _window("bartlett_window", window_length, periodic, dtype, formula)
     return finish(result, "bartlett_window", None, device, layout, requires_grad)
 
 
@@ -84,10 +93,10 @@ def kaiser_window(
 ):  # fmt: skip
     """Kaiser window: I0(beta sqrt(1 - x^2)) / I0(beta) for x from -1 to 1 (Kaiser and Schafer, 1980)."""
 
-    def formula(at, last):
-        x = at * (2 / last) - 1
+    def formula(length, last, dtype):
+        x = F.arange(length, dtype=F.float64) * (2 / last) - 1
         inside = F.sqrt(F.clamp_min(1 - x * x, 0)) * beta
-        return F.i0(inside) / F.i0(F.full((), float(beta), dtype=F.float64))
+        return F.cast(F.i0(inside) / F.i0(F.full((), float(beta), dtype=F.float64)), dtype)
 
     result = _window("kaiser_window", window_length, periodic, dtype, formula)
     return finish(result, "kaiser_window", None, device, layout, requires_grad)

@@ -16,6 +16,7 @@ from .plan import (
     Buffer,
     ContractStep,
     CopyStep,
+    HostStep,
     IndexStep,
     KernelStep,
     Operand,
@@ -325,6 +326,19 @@ class Lowering:
                 tensor_type(src).sizes,
                 n.attrs["descending"],
                 None if k is None else S.as_sym(k),
+            )
+        )
+
+    def _foreign(self, n: Node, g: Group) -> None:
+        self.steps.append(
+            HostStep(
+                [n],
+                n.op,
+                n.attrs["arguments"],
+                n.attrs["tensors"],
+                [self.plain(v) for v in n.outputs],
+                [self.plain(v) for v in n.inputs],
+                [tensor_type(v).sizes for v in n.inputs],
             )
         )
 

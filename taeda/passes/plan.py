@@ -213,6 +213,27 @@ class SortStep(Step):
 
 
 @dataclass
+class HostStep(Step):
+    """A function of the process that runs the program. `arguments` as the node's, without its tensors."""
+
+    op: str
+    arguments: tuple
+    places: tuple[int, ...]
+    outputs: list[Access]
+    inputs: list[Access]
+    in_sizes: list[tuple[Sym, ...]]
+
+    def reads(self):
+        return self.inputs
+
+    def writes(self):
+        return self.outputs
+
+    def __str__(self) -> str:
+        return f"host {self.op} {', '.join(map(str, self.outputs))} <- {', '.join(map(str, self.inputs))}"
+
+
+@dataclass
 class RngStep(Step):
     """Takes `count` counters of the generator; gives (seed, offset)."""
 

@@ -26,7 +26,7 @@ def test_vjp_and_jvp():
     assert g.tolist() == [0, 0]
     with pytest.raises(RuntimeError, match="can only be None"):
         functional.vjp(lambda t: t * t, x)
-    with pytest.raises(RuntimeError, match=r"v\[0\] has size \(2,\), but the corresponding output has size \(3,\)"):
+    with pytest.raises(RuntimeError, match=r"v has invalid size: should be .*3.* but got .*2"):
         functional.vjp(lambda t: t * t, x, tensor([1.0, 2.0]))
     with pytest.raises(RuntimeError, match="independent of input 1"):
         functional.vjp(lambda a, b: a, (x, x), v, strict=True)
@@ -60,7 +60,7 @@ def test_hessian_and_products():
     close(functional.vhp(f, x, v)[1], expected @ v)
     blocks = functional.hessian(lambda a, b: (a * b).sum(), (x, x))
     assert blocks[0][0].sum().item() == 0 and blocks[0][1].tolist() == taeda.eye(3).tolist()
-    with pytest.raises(RuntimeError, match="single Tensor with one element"):
+    with pytest.raises(RuntimeError, match="should contain a single element"):
         functional.hessian(lambda t: t, x)
 
 

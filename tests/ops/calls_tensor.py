@@ -59,6 +59,7 @@ CALLS = {
     # copies of views
     "alias_copy": (on("alias_copy"), floats((2, 3))),
     "as_strided_copy": (on("as_strided_copy", (2, 3), (1, 2), 1), floats((3, 3))),
+    "detach_copy": (on("detach_copy"), floats((2, 3))),
     "diagonal_copy": (on("diagonal_copy", 1), floats((3, 3))),
     "expand_copy": (on("expand_copy", (2, 3)), floats((3,))),
     "permute_copy": (on("permute_copy", (1, 0)), floats((2, 3))),
@@ -73,6 +74,7 @@ CALLS = {
     "unfold_copy": (on("unfold_copy", 0, 3, 2), floats((7,))),
     "unsqueeze_copy": (on("unsqueeze_copy", 1), floats((2, 3))),
     "view_copy": (on("view_copy", (3, 2)), floats((2, 3))),
+    "as_strided_": (writes("as_strided_", (2, 2), (2, 1), 1), floats((2, 3))),
     "narrow_copy": (on("narrow_copy", 1, 1, 2), floats((2, 4))),
     "slice_inverse": (lambda x: bound("slice_inverse")(x, x.detach()), floats((4,))),
     "unsafe_split": (on("unsafe_split", 2, 1), floats((2, 5))),
@@ -132,8 +134,8 @@ def _seeded_dropout(x):
 #: Results that no gradient reaches.
 WITHOUT = {
     "unique_consecutive", "isin", "unravel_index", "histc", "histogram", "histogramdd", "nonzero_static", "detach",
-    "detach_", "detach_copy", "empty_permuted", "hann_window", "hamming_window", "blackman_window", "bartlett_window",
+    "detach_", "empty_permuted", "hann_window", "hamming_window", "blackman_window", "bartlett_window",
     "kaiser_window", "poisson", "binomial", "_geometric_", "_cauchy_", "_apply_", "_map_", "_map2_", "resize_as_",
     "_set_", "_dim_order", "_new", "_new_empty_strided", "_reinforce", "is_signed", "is_inference", "is_same_size",
-    "is_distributed", "isreal", "range",
+    "is_distributed", "range", "isreal", "hash_tensor", "_owners", "view_as_real_copy", "view_as_complex_copy",
 }  # fmt: skip

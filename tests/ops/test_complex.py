@@ -150,3 +150,13 @@ def test_every_formula_for_complex_numbers_is_tested():
     named = {op.name for op in TABLE.values() if op.kind == "map" and "c64" in (op.accepts or ()) and not op.parent}
     elsewhere = {"_conj", "_sgn", "_pow", "_where", "_isclose", "_isclose_nan", "addcmul", "addcdiv"}
     assert named - {op.name for op in (*MAPS, *with_defaults())} - elsewhere == set()
+
+
+def test_a_cast_may_be_the_first_complex_operator_of_a_process(tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    code = "import taeda; assert taeda.ones(2).to(taeda.complex64)[1].item() == 1"
+    environment = {**os.environ, "TAEDA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)

@@ -10,7 +10,7 @@ import taeda
 from taeda._bind import bound
 from taeda.ops.table import TABLE
 
-from . import calls_tensor, gradients
+from . import calls_linalg, calls_special, calls_tensor, gradients
 from .samples import Maker, tensor
 from .test_generated import CURVES, MAPS, SAMPLED, _differentiable
 
@@ -221,7 +221,7 @@ WITHOUT = {
 }  # fmt: skip
 
 
-for more in (calls_tensor,):
+for more in (calls_linalg, calls_special, calls_tensor):
     CALLS |= more.CALLS
     WITHOUT |= more.WITHOUT
 

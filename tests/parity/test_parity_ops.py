@@ -21,6 +21,7 @@ DIFFERENT = {
     "remainder": "PyTorch returns NaN or the divisor for infinite divisors, Python's % the dividend",
     "floor_divide": "follows from remainder",
     "_div_trunc": "no PyTorch function of that name",
+    "i0": "PyTorch gives NaN at infinity",
     "heaviside": "NaN input: PyTorch gives 0 here",
     "_gelu": "PyTorch's float32 kernel gives NaN at infinity and cancels more at -3.5",
     "fmod": "quotients beyond 2**127: see the code generator's rem",
