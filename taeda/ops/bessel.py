@@ -81,7 +81,7 @@ _special(
 _special("airy_ai", airy_ai, "scipy.special.airy(x)[0]", "The Airy function Ai.", (-9, 9))
 _special(
     "spherical_bessel_j0",
-    lambda x: select(x.eq(0), as_expr(1, x.dtype), select(abs(x) < float("inf"), sin(x) / x, as_expr(0, x.dtype))),
+    lambda x: select(x.eq(0), as_expr(1, x.dtype), select(abs(x).eq(float("inf")), as_expr(0, x.dtype), sin(x) / x)),
     "scipy.special.spherical_jn(0, x)",
     "The spherical Bessel function of the first kind of order 0: sin(input) / input, 1 at 0.",
     (0.1, 20),

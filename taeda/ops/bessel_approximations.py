@@ -148,6 +148,7 @@ def _airy_ai(x: Expr) -> Expr:
     cube_lo = cube_lo + a * root_lo
     zeta, zeta_lo = _two_product(cube, as_expr(_TWO_THIRDS[0], "f64"))
     zeta_lo = zeta_lo + (cube * _TWO_THIRDS[1] + cube_lo * _TWO_THIRDS[0])
+    zeta_lo = select(zeta < 1e15, zeta_lo, as_expr(0, "f64"))  # larger angles are not known to a part of a turn
     fourth = 1 / sqrt(root)
     u = 1 / zeta
     e = exp(-zeta)

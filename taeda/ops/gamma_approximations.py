@@ -66,7 +66,7 @@ def _lgamma(x: Expr) -> Expr:
     logarithm = log(abs(v))
     z = 1 / v
     far = fma(v - 0.5, logarithm - 1, _stirling(z) + (0.5 * math.log(2 * math.pi) - 0.5))
-    y = select(u > 3, far, select(small, near - logarithm, near))
+    y = select(u > 3, far, select(small, near - logarithm, near + 0))
     sine, _ = _sin_cos_pi(abs(a - rint(a)))
     y = select(direct, y, log(math.pi / (a * sine)) - y)
     return select(isnan(x), x, select(a.eq(INF) | (x.eq(trunc(x)) & (x <= 0)), as_expr(INF, "f64"), y))
@@ -149,11 +149,10 @@ def _zeta(s: Expr, q: Expr) -> Expr:
     if s.dtype == "f32":
         return _via_f64("zeta", s, q)
     negative = q < 0
-    below = trunc(q) - select(trunc(q).eq(q), as_expr(0, "f64"), as_expr(1, "f64"))
-    above = q - below
-    y = _zeta_positive(s, select(negative, above, q), s > 1)
+    part = q - trunc(q)  # exact; of (-1, 0] below 0
+    y = _zeta_positive(s, select(negative, part + 1, q), s > 1)
     odd = (trunc(s * 0.5) * 2).ne(s)
-    left = _zeta_positive(s, 1 - above, negative) - _zeta_positive(s, 1 - q, negative)
+    left = _zeta_positive(s, -part, negative) - _zeta_positive(s, 1 - q, negative)
     y = select(negative, y + select(odd, -left, left), y)
     y = select(negative & trunc(s).ne(s), as_expr(NAN, "f64"), y)
     y = select((q <= 0) & trunc(q).eq(q), as_expr(INF, "f64"), y)
@@ -174,26 +173,35 @@ def _polygamma(n: Expr, x: Expr) -> Expr:
 
 
 # -- incomplete gamma functions ----------------------------------------------------------------------------------------
-def _logarithm(a: Expr, x: Expr) -> tuple[Expr, Expr]:
-    """(x - a)/a and log(x / a) - x/a + 1, which is exact near x = a."""
+def _logarithm(a: Expr, x: Expr) -> tuple[Expr, Expr, Expr]:
+    """(x - a)/a, and log(x / a) - x/a + 1 in two parts: times a it is an exponent, whose error counts."""
     difference, lost = _two_sum(x, -a)
     mu = difference / a
     mu_lo = (fma(-mu, a, difference) + lost) / a
     s = mu / (mu + 2)
     z = s * s
-    half_square = mu * mu * 0.5
-    near = fma(s, half_square + z * _estrin(z, scalar_tables.ATANH_F64), -half_square)
+    half_square, square_lo = _two_product(mu * 0.5, mu)
+    near, near_lo = _two_sum(-half_square, s * (half_square + z * _estrin(z, scalar_tables.ATANH_F64)))
     one = mu + 1
     hi, lo = _log_double(one)
     rounded = select(mu < 1, mu - (one - 1), 1 - (one - mu))
-    far = (hi - mu) + (lo + rounded / one)
-    return mu, select(abs(mu) < 0.29, near, far) - mu / one * mu_lo
+    far, far_lo = _two_sum(hi, -mu)
+    close = abs(mu) < 0.29
+    low = select(close, near_lo - square_lo, far_lo + (lo + rounded / one)) - mu / one * mu_lo
+    return mu, select(close, near, far), low
 
 
-def _density(a: Expr, x: Expr, exponent: Expr) -> Expr:
-    """x**a exp(-x) / Gamma(a + 1). exponent: a (log(x / a) - x / a + 1)."""
+def _power(a: Expr, hi: Expr, lo: Expr) -> Expr:
+    """exp(a (hi + lo)) for exponents of up to 0."""
+    p, p_lo = _two_product(a, hi)
+    e = exp(p)
+    return select(e > 0, fma(e, fma(a, lo, p_lo), e), as_expr(0, "f64"))
+
+
+def _density(a: Expr, x: Expr, power: Expr) -> Expr:
+    """x**a exp(-x) / Gamma(a + 1). power: exp(a (log(x / a) - x / a + 1))."""
     z = 1 / maximum(a, as_expr(3.0, "f64"))
-    large = exp(exponent - _stirling(z)) * sqrt(z * (1 / (2 * math.pi)))
+    large = power * exp(-_stirling(z)) * sqrt(z * (1 / (2 * math.pi)))
     gamma = exp(select(a < 0.69, _log_gamma_1p(a), _lgamma(maximum(a, as_expr(0.5, "f64")) + 1)))
     small = pow(minimum(x, as_expr(1000.0, "f64")), a) * exp(-x) / gamma
     return select(a < 10, small, large)
@@ -203,18 +211,19 @@ def _density(a: Expr, x: Expr, exponent: Expr) -> Expr:
 def _gamma_density(a: Expr, x: Expr) -> Expr:
     if x.dtype == "f32":
         return _via_f64("gamma_density", a, x)
-    return _density(a, x, a * _logarithm(a, x)[1]) * (a / x)
+    _, hi, lo = _logarithm(a, x)
+    return _density(a, x, _power(a, hi, lo)) * (a / x)
 
 
 def _incomplete(a: Expr, x: Expr, upper: bool) -> tuple[Expr, Expr]:
     """(value, whether it is the upper part). `upper`: small upper parts are wanted to full precision."""
     zero, one = as_expr(0, "f64"), as_expr(1, "f64")
-    mu, logarithm = _logarithm(a, x)
-    exponent = a * logarithm
+    mu, logarithm, low = _logarithm(a, x)
+    power = _power(a, logarithm, low)
     uniform = (a > 50) & (abs(mu) < 0.29)
     fraction = ~uniform & (x > 1.1) & (x >= a)
     series = ~uniform & ~fraction
-    density = _density(a, x, exponent)
+    density = _density(a, x, power)
 
     # the power series of the lower part
     def power_step(total, term, c, x, active):
@@ -239,7 +248,7 @@ def _incomplete(a: Expr, x: Expr, upper: bool) -> tuple[Expr, Expr]:
 
     y = select(fraction, density * a * _fraction(x, a, fraction), y)
     # Temme's expansion: half of erfc and a series in 1/a, of the smaller part
-    eta = sqrt(-2 * logarithm)
+    eta = sqrt(-2 * (logarithm + low))
     eta = copysign(eta, mu)
     inverse = 1 / a
     correction = as_expr(0, "f64")
@@ -247,7 +256,7 @@ def _incomplete(a: Expr, x: Expr, upper: bool) -> tuple[Expr, Expr]:
         correction = fma(correction, inverse, polynomial(eta, row))
     correction = correction * sqrt(inverse * (1 / (2 * math.pi)))
     tail = 0.5 * erfcx(abs(eta) * sqrt(a * 0.5))
-    y = select(uniform, exp(exponent) * select(mu >= 0, tail + correction, tail - correction), y)
+    y = select(uniform, power * select(mu >= 0, tail + correction, tail - correction), y)
     return y, is_upper | (uniform & (mu >= 0))
 
 

@@ -31,7 +31,8 @@ def _recurrence(n: Expr, first: Expr, x: Expr, step: Callable, limit: int) -> Ex
 
 def _polynomial(name: str, formula: Callable, doc: str, oracle: str, domain) -> None:
     def fn(x: Expr, degree: Expr) -> Expr:
-        return cast(formula(cast(x, "f64"), cast(degree, "i64"), x.dtype), x.dtype)
+        whole = cast(select(degree.eq(degree), degree, as_expr(-1, degree.dtype)), "i64")
+        return cast(formula(cast(x, "f64"), whole, x.dtype), x.dtype)
 
     pointwise(
         f"special_{name}",
@@ -45,7 +46,7 @@ def _polynomial(name: str, formula: Callable, doc: str, oracle: str, domain) -> 
         function=False,
         oracle=oracle,
         domain=(domain, (0.1, 11)),
-        doc=f"{doc} of degree n (whole; 0 where it is negative) at input, broadcast together.",
+        doc=f"{doc} of degree n (whole; 0 where it is negative or NaN) at input, broadcast together.",
     )
 
 

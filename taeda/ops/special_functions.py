@@ -9,8 +9,9 @@ igammac's hold for results down to 1e-30, since the error of an exponential grow
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-from .expr import Expr, as_expr, prim, select
+from .expr import Expr, as_expr, select
 from .scalar import _function, exp, log1p, sign
 
 _SQRT_PI, _SQRT_2PI = math.sqrt(math.pi), math.sqrt(2 * math.pi)
@@ -21,21 +22,18 @@ trigamma = _function("trigamma", lambda x, y: -2 * zeta(as_expr(3, x.dtype), x),
 zeta = _function("zeta", lambda s, q, y: (None, -s * zeta(s + 1, q)), (1, 8), arity=2)
 
 
-def polygamma(n: Expr, x: Expr) -> Expr:
-    """The derivative of order n of digamma, for a whole n (of x's dtype) of 2 or more."""
-    return prim("polygamma", n, x)
-
-
+# the derivative of digamma of a whole order of 2 or more, the first argument
+polygamma: Callable = _function("polygamma", lambda n, x, y: (None, polygamma(n + 1, x)), (1, 10), arity=2)
 # lower and upper part of the regularised incomplete gamma function, by their second argument
-igamma = _function("igamma", lambda a, x, y: (None, gamma_density(a, x)), (1.5, 60), arity=2)
-igammac = _function("igammac", lambda a, x, y: (None, -gamma_density(a, x)), (1.5, 60), arity=2)
+igamma = _function("igamma", lambda a, x, y: (None, gamma_density(a, x)), (1, 16), arity=2)
+igammac = _function("igammac", lambda a, x, y: (None, -gamma_density(a, x)), (1, 50), arity=2)
 
 
 def _density_partials(a, x, y):
     return None, y * ((a - 1) / x - 1)
 
 
-gamma_density = _function("gamma_density", _density_partials, (1.5, 60), arity=2)  # x^(a-1) e^-x / Gamma(a)
+gamma_density = _function("gamma_density", _density_partials, (1, 30), arity=2)  # x^(a-1) e^-x / Gamma(a)
 
 erfinv = _function("erfinv", lambda x, y: exp(y * y) * (_SQRT_PI / 2), (1, 5))
 erfcx = _function("erfcx", lambda x, y: 2 * x * y - 2 / _SQRT_PI, (1, 5))
