@@ -1,4 +1,4 @@
-"""Writes the type stubs `_core.pyi`, `__init__.pyi` and `nn/functional.pyi` from the operator table and the built core.
+"""Writes the type stubs `_core.pyi`, `__init__.pyi`, `nn/functional.pyi` and `special/__init__.pyi` from the operator table and the built core.
 
 Run as `python tools/make_stubs.py`; `--check` only says whether the files are up to date.
 """
@@ -393,6 +393,20 @@ def functional_stub() -> str:
     return "\n".join(lines) + "\n"
 
 
+def special_stub() -> str:
+    """Text of `special/__init__.pyi`."""
+    from taeda import special
+    from taeda.ops.table import TABLE
+
+    operators = vars(special)["_OPERATORS"]
+    imports = "from .._core import Number, Tensor, _dtype, _Ends, _Pair"
+    lines = [_HEADER.format(what="Special functions.", imports=imports)]
+    for name, operator in sorted(operators.items()):
+        op = TABLE[operator]
+        lines.append(f"def {name}({_signature(op, False)}) -> {_result(op)}: ...")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     import taeda
 
@@ -402,6 +416,7 @@ def main() -> int:
         ("_core.pyi", core_stub()),
         ("__init__.pyi", package_stub()),
         ("nn/functional.pyi", functional_stub()),
+        ("special/__init__.pyi", special_stub()),
     ):
         path = home / name
         if path.exists() and path.read_text() == text:

@@ -30,6 +30,8 @@ everything = anything + complexes
 PART = {"c64": "f32", "c128": "f64"}
 
 TABLE: dict[str, OpDef] = {}
+#: As the gradient rule of an operand: PyTorch has none there, and a backward pass that asks for it is refused.
+NO_DERIVATIVE = object()
 #: (alias, operator) pairs: further public names of one operator.
 ALIASES: dict[str, str] = {}
 #: Role -> operator: how the other rooms and the core find the operators that they need themselves.
@@ -205,6 +207,8 @@ class OpDef:
         rule = self.grad[operand] if isinstance(self.grad, tuple) else self.grad
         if rule is None and isinstance(self.grad, tuple):
             return None
+        if rule is NO_DERIVATIVE:
+            return Gradient(self._refusal(operand), ((0, 0),))
         holomorphic = outs[0] == "T" and (self.traits or {}).get("holomorphic", True)
         fn, count = self.fn, rule.__code__.co_argcount - 1 if callable(rule) else 0
 
@@ -285,6 +289,17 @@ class OpDef:
             parent=(self.name, operand),
         )
         return Gradient(grad_op, needs)
+
+    def _refusal(self, operand: int) -> OpDef:
+        """The gradient operator that only says that there is none."""
+        name, parameter = f"{self.name}.grad{operand}", self.parameters()[operand][1]
+
+        def refuse(g):
+            raise NotImplementedError(f"the derivative for '{self.name}: {parameter}' is not implemented.")
+
+        return TABLE.get(name) or OpDef(
+            name, "composite", "Tensor x0", fn=refuse, grad=refuse, parent=(self.name, operand)
+        )
 
 
 class Abstract:

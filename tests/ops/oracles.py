@@ -18,6 +18,18 @@ def reduced(element):
     return oracle
 
 
+def chebyshev(kind, x, n):
+    """By the recurrence, element by element."""
+
+    def one(x, n):
+        p, q = 1.0, {"t": x, "u": 2 * x, "v": 2 * x - 1, "w": 2 * x + 1}[kind]
+        for _ in range(max(int(n), 0)):
+            p, q = q, 2 * x * q - p
+        return p if n >= 0 else 0.0
+
+    return numpy.vectorize(one, otypes=[float])(x, n)
+
+
 # -- indexing ----------------------------------------------------------------------------------------------------------
 def _places(index, dim):
     grid = list(numpy.indices(index.shape))
