@@ -33,7 +33,11 @@ def _entries():
 
 def _fill(names: dict) -> None:
     for name, op in _entries():
-        names[name] = _with_inplace(op.name) if op.kind == "map" and op.inplace else getattr(_F, op.name)
+        found = _with_inplace(op.name) if op.kind == "map" and op.inplace else getattr(_F, op.name)
+        if type(found) is type(_fill) and name not in (op.aliases or ()):
+            # Found here by its name, as pickle asks.
+            found.__module__, found.__name__, found.__qualname__ = __name__, name, name
+        names[name] = found
         if op.inplace:
             names[name + "_"] = getattr(_F, op.name + "_")
     for name in ("sigmoid", "tanh", "rrelu_"):
