@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
-from .. import _core
 from .._core import is_grad_enabled, is_inference_mode_enabled
 from .function import Function, FunctionCtx
 from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
@@ -33,11 +33,11 @@ def __getattr__(name: str):
     raise AttributeError(f"module 'taeda.autograd' has no attribute {name!r}")
 
 
-class _Package(type(_core)):
+class _Package(ModuleType):
     """`gradcheck` stays the function when the module of that name is loaded."""
 
     def __setattr__(self, name: str, value) -> None:
-        super().__setattr__(name, getattr(value, name) if name == "gradcheck" and type(value) is type(_core) else value)
+        super().__setattr__(name, getattr(value, name) if name == "gradcheck" and type(value) is ModuleType else value)
 
 
 def __dir__():

@@ -174,7 +174,8 @@ def _columns_at_once(func: Callable, xs: tuple, name: str) -> tuple[bool, tuple]
 
     from . import forward_ad
 
-    many, shapes, columns = False, [], []
+    many, columns = False, []
+    shapes: list[tuple] = []
     for i, x in enumerate(xs):
 
         def along(tangent: Tensor, i: int = i) -> tuple:

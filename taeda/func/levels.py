@@ -9,11 +9,14 @@ innermost, physical tensors.
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..ops.table import OpDef, lookup
 from .errors import finished
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Tensor = _core.Tensor
 
@@ -43,7 +46,7 @@ class Level:
     def __init__(self) -> None:
         self.number = -1
 
-    def __enter__(self) -> Level:
+    def __enter__(self) -> Self:
         self.number = len(stack())
         stack().append(self)
         return self

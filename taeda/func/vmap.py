@@ -234,7 +234,7 @@ def randomized(fill: Callable, size: Any) -> Tensor:
 def spread(made: Tensor, like: Tensor) -> Tensor:
     """A new tensor with memory of its own for every element of the batches that `like` stands for, so that it can be
     written."""
-    levels = []
+    levels: list[VmapLevel] = []
     v = value_of(like)
     while isinstance(v, Batched):
         if value_of(made) is not None:

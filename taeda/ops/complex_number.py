@@ -29,7 +29,7 @@ class Complex(Compound):
         self.re, self.im = re, im
 
     @property
-    def parts(self) -> tuple[Expr, Expr]:
+    def parts(self) -> tuple[Expr, ...]:
         return self.re, self.im
 
     @property

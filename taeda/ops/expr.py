@@ -153,8 +153,15 @@ class Compound:
     generated for are its `parts`."""
 
     __slots__ = ()
-    parts: tuple[Expr, ...]
-    dtype: str
+
+    @property
+    def parts(self) -> tuple[Expr, ...]:
+        raise AttributeError("parts")
+
+    @property
+    def dtype(self) -> str:
+        raise AttributeError("dtype")
+
     constant: Any
     from_real: Any
     cast: Any
@@ -230,7 +237,7 @@ def const(value, dtype: str) -> Expr:
     return make("const", (), dtype, value)
 
 
-def as_expr(value, dtype: str) -> Expr:
+def as_expr(value, dtype: str) -> Any:
     """`value` itself, or a Python number as a constant of `dtype`."""
     return value if isinstance(value, (Expr, Compound)) else const(value, dtype)
 
@@ -335,7 +342,7 @@ def select(condition: Expr, a, b) -> Expr:
     return make("select", (condition, a, b), dtype)
 
 
-def cast(x: Expr, dtype: str) -> Expr:
+def cast(x: Any, dtype: str) -> Any:
     """Value conversion. To b1: nonzero. Float to integer truncates and saturates (8 and 16
     bits: at the ends of 32, then wraps), NaN gives 0."""
     dtype = COMPUTE_OF[dtype]
