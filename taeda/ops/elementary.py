@@ -8,6 +8,7 @@ from .expr import Compound, select
 from .scalar import (
     acos,
     acosh,
+    as_expr,
     asin,
     asinh,
     atan,
@@ -19,6 +20,7 @@ from .scalar import (
     exp,
     exp2,
     expm1,
+    isnan,
     log,
     log1p,
     log2,
@@ -129,6 +131,7 @@ _function(
     "scipy.special.expit(x)",
     "1 / (1 + exp(-input)).",
     None,
+    ("special_expit",),
 )
 _function(
     "_logit",
@@ -147,4 +150,15 @@ _function(
     "numpy.sinc(x)",
     "sin(pi x) / (pi x).",
     (0.2, 3),
+)
+_function(
+    "_entropy",
+    lambda x: select(isnan(x), x, select(x > 0, -(x * log(x)), select(x.eq(0), as_expr(0, x.dtype), -math.inf))),
+    lambda g, x: -(g * (log(x) + 1)),
+    "scipy.special.entr(x)",
+    "-input * log(input).",
+    (0.1, 3),
+    aliases=("special_entr",),
+    accepts=floating,
+    method=False,
 )

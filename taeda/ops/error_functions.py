@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .expr import as_expr, select
-from .scalar import exp, log, log1p
+from .scalar import exp, log1p
 from .special_functions import erfcx, erfinv, log_ndtr, ndtr, ndtri, xlog1py
 from .table import floating, pointwise
 
@@ -81,13 +81,4 @@ _special(
     ((0.1, 3), (-0.5, 3)),
     floating,
     "TT->T",
-)
-_special(
-    "entr",
-    lambda x: select(x.ne(x), x, select(x > 0, -(x * log(x)), select(x.eq(0), as_expr(0, x.dtype), -math.inf))),
-    lambda g, x: -(g * (log(x) + 1)),
-    "scipy.special.entr(x)",
-    "-input * log(input): 0 at 0, minus infinity below.",
-    (0.1, 3),
-    floating,
 )

@@ -204,7 +204,7 @@ def _density(a: Expr, x: Expr, power: Expr) -> Expr:
     large = power * exp(-_stirling(z)) * sqrt(z * (1 / (2 * math.pi)))
     gamma = exp(select(a < 0.69, _log_gamma_1p(a), _lgamma(maximum(a, as_expr(0.5, "f64")) + 1)))
     small = pow(minimum(x, as_expr(1000.0, "f64")), a) * exp(-x) / gamma
-    return select(a < 10, small, large)
+    return select(a < 3, small, large)
 
 
 @definition("gamma_density")

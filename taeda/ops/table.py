@@ -200,6 +200,8 @@ class OpDef:
     def gradient(self, operand: int) -> Gradient | None:
         """The gradient wrt `operand` as a map operator of its own, or None where there is none. Map operators only."""
         outs = self.out_types
+        if self.kind != "map":
+            return None
         if self.grad is False or self.in_types[operand] not in ("T", "r") or not set(outs) & set("Tr"):
             return None
         if outs not in ("T", "r") and self.grad is None:

@@ -14,7 +14,7 @@ _OPERATORS = {
     "digamma": "digamma", "psi": "digamma", "gammaln": "lgamma", "multigammaln": "mvlgamma", "polygamma": "polygamma",
     "gammainc": "igamma", "gammaincc": "igammac", "zeta": "special_zeta",
     "erf": "erf", "erfc": "erfc", "erfcx": "special_erfcx", "erfinv": "erfinv", "ndtr": "special_ndtr", "ndtri": "special_ndtri",
-    "log_ndtr": "special_log_ndtr", "entr": "special_entr",
+    "log_ndtr": "special_log_ndtr", "entr": "_entropy",
     "exp2": "exp2", "expm1": "expm1", "expit": "sigmoid", "logit": "logit", "log1p": "log1p", "xlogy": "xlogy", "xlog1py": "special_xlog1py",
     "sinc": "sinc", "round": "round", "softmax": "softmax", "log_softmax": "log_softmax", "logsumexp": "logsumexp",
     "i0": "i0", "i0e": "special_i0e", "i1": "special_i1", "i1e": "special_i1e",
@@ -33,7 +33,7 @@ def _fill(names: dict) -> None:
     import taeda
 
     for name, operator in _OPERATORS.items():
-        names[name] = getattr(_F if operator.startswith("special_") else taeda, operator)
+        names[name] = getattr(taeda if hasattr(taeda, operator) else _F, operator)
 
 
 _fill(globals())
