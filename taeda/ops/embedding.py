@@ -139,8 +139,25 @@ def _bag_maxima(rows, keep, number, bags):
     return F._where(found, values, 0), first
 
 
-def _bags(op, index, weight, offsets, mode, scale_grad_by_freq, sparse, weights, include_last_offset, padding_idx):
-    """(output, bag of each entry, size of each bag, entries of the maxima or None) of a vector of indices."""
+def _equal_bags(rows, keep, bags, mode):
+    """Bags of one length: the rows of each lie side by side."""
+    rows = F.reshape(rows, (bags, rows.shape[0] // bags, rows.shape[1]))
+    keep = None if keep is None else F.reshape(keep, (*rows.shape[:2], 1))
+    if mode == "max":
+        seen = rows.detach() if keep is None else F._where(keep, rows.detach(), float("-inf"))
+        out = F.squeeze(F.gather(rows, 1, F.argmax(seen, 1, True)), 1)
+        return out if keep is None else F._where(F.any(keep, 1), out, 0)
+    rows = rows if keep is None else F._where(keep, rows, 0)
+    if mode == "sum" or keep is None:
+        return F.sum(rows, 1) if mode == "sum" else F.mean(rows, 1)
+    return F.sum(rows, 1) / F.cast(F.clamp_min(F.sum(keep, 1), 1), rows.dtype)
+
+
+def _bags(
+    op, index, weight, offsets, mode, scale_grad_by_freq, sparse, weights, include_last_offset, padding_idx, equal=None
+):
+    """(output, bag of each entry, size of each bag, entries of the maxima or None) of a vector of indices. equal: that
+    many bags of one length; only the output then."""
     if not weight.is_floating_point():
         raise RuntimeError(f"{op}(): weight must be of a floating point dtype, got {weight.dtype}")
     if padding_idx is not None:
@@ -156,8 +173,12 @@ def _bags(op, index, weight, offsets, mode, scale_grad_by_freq, sparse, weights,
             f"{op}(): expected weight and per_sample_weights to have the same dtype, got {weight.dtype} and "
             f"{weights.dtype}"
         )
-    number, bags = _bag_numbers(op, index.shape[0], offsets, include_last_offset)
     rows = _rows(op, weight, index, scale_grad_by_freq, sparse)
+    if equal is not None:
+        rows = rows if weights is None else rows * F.unsqueeze(weights, 1)
+        keep = None if padding_idx is None else F.ne(index, padding_idx)
+        return (_equal_bags(rows, keep, equal, mode),)
+    number, bags = _bag_numbers(op, index.shape[0], offsets, include_last_offset)
     if bags == 0:
         zeros = F.zeros((0, weight.shape[1]), dtype=weight.dtype)
         return zeros, number, F.zeros((0,), dtype=F.int64), F.zeros(zeros.shape, dtype=F.int64)
@@ -204,10 +225,12 @@ def embedding_bag(
         raise ValueError("embedding_bag(): max mode does not support sparse weights")
     if per_sample_weights is not None and mode != "sum":
         raise NotImplementedError(f"embedding_bag(): per_sample_weights is only supported for mode 'sum', got {mode!r}")
+    equal = None
     if input.dim() == 2:
         if offsets is not None:
             raise ValueError("embedding_bag(): a 2D input has bags of one length: offsets has to be None")
         bags, length = input.shape
+        equal = bags if input.numel() else None
         offsets, include_last_offset = F.arange(bags) * length, False
         input = F.reshape(input, (-1,))
         if per_sample_weights is not None:
@@ -220,7 +243,7 @@ def embedding_bag(
         F.embedding_renorm_(weight, input, max_norm, norm_type)
     return _bags(
         "embedding_bag", input, weight, offsets, mode, scale_grad_by_freq, sparse, per_sample_weights,
-        include_last_offset, padding_idx,
+        include_last_offset, padding_idx, equal,
     )[0]  # fmt: skip
 
 

@@ -92,9 +92,9 @@ _MOST_PICKED = 32
 
 
 def _slices(x, kernel, stride, dilation, out):
-    """One strided view a window element, [N, C, *out]."""
+    """One strided view a window element, [..., *out]."""
     views = [x]
-    for d, (k, s, step, n) in enumerate(zip(kernel, stride, dilation, out), 2):
+    for d, (k, s, step, n) in enumerate(zip(kernel, stride, dilation, out), x.dim() - len(kernel)):
         starts = [i * step for i in range(k)]
         views = [F.slice(v, d, at, at + s * (n - 1) + 1, s) for v in views for at in starts]
     return views
@@ -249,6 +249,61 @@ def _quotient(total, count):
     return total / count if total.is_floating_point() else F.div(total, count, rounding_mode="trunc")
 
 
+def _sum_family(n: int) -> OpDef:
+    params = ", ".join(f"Tensor x{k}" for k in range(n))
+    return OpDef(
+        f"_sum_of.{n}",
+        "map",
+        params,
+        fn=lambda *xs: sum(xs[1:], xs[0]),
+        in_types="T" * n,
+        out_types="T",
+        accepts=numeric,
+        to_float=False,
+        grad=False,
+    )
+
+
+FAMILIES["_sum_of"] = _sum_family
+
+
+@composite(
+    params="Tensor input, int[] kernel, int[] stride, int[] out",
+    grad=lambda g, input_shape, kernel, stride: F._window_spread(g, list(input_shape)[-len(kernel) :], kernel, stride),
+    batch="fold",
+    function=False,
+)
+def _window_sum(input, kernel, stride, out):
+    """Sums of the windows over the last dimensions, `out` of them."""
+    n = len(kernel)
+    count = product(kernel)
+    if isinstance(count, int) and 1 < count <= _MOST_PICKED:
+        return F.family("_sum_of", count)(*_slices(input, kernel, stride, [1] * n, out))
+    x, first = input, input.dim() - n
+    for d in range(n):
+        x = F.slice(F.unfold(x, first + d, kernel[d], stride[d]), first + d, 0, out[d], 1)
+    return F.sum(x, tuple(range(-n, 0)), dtype=input.dtype)
+
+
+@composite(
+    params="Tensor grad, int[] size, int[] kernel, int[] stride",
+    grad=lambda g, grad_shape, kernel, stride: F._window_sum(g, kernel, stride, list(grad_shape)[-len(kernel) :]),
+    batch="parts",
+    function=False,
+)
+def _window_spread(grad, size, kernel, stride):
+    """Every window's number added to all its elements, one dimension after the other."""
+    x, first = grad, grad.dim() - len(kernel)
+    for d, (n, k, s) in enumerate(zip(size, kernel, stride)):
+        dim, count = first + d, x.shape[first + d]
+        full = x.new_zeros([*x.shape[:dim], n, *x.shape[dim + 1 :]])
+        for i in range(k):
+            place = F.slice(full, dim, i, i + s * (count - 1) + 1, s)
+            place.copy_(x) if s >= k else place.add_(x)
+        x = full
+    return x
+
+
 def _avg_pool(op, n, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor):
     kernel, stride, padding, _ = _pool_arguments(op, n, input, kernel_size, stride, padding, 1)
     if divisor == 0:
@@ -260,9 +315,7 @@ def _avg_pool(op, n, input, kernel_size, stride, padding, ceil_mode, count_inclu
     x = input
     if any(padding) or any(after):
         x = F.pad(input, [m for d in reversed(range(n)) for m in (padding[d], after[d])])
-    for d in range(n):
-        x = F.slice(F.unfold(x, first + d, kernel[d], stride[d]), first + d, 0, out[d], 1)
-    total = F.sum(x, tuple(range(-n, 0)), dtype=input.dtype)
+    total = F._window_sum(x, kernel, stride, out)
     if divisor is not None:
         return _quotient(total, divisor)
     if not any(padding) and not any(after):

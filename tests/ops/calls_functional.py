@@ -91,6 +91,11 @@ CALLS = {
         )
         for n in (1, 2, 3)
     },
+    "_window_sum": [
+        (on("_window_sum", (2, 3), (1, 2), (2, 2)), floats((2, 3, 5))),
+        (on("_window_sum", (6, 6), (1, 2), (1, 1)), floats((2, 6, 7))),
+    ],
+    "_window_spread": (on("_window_spread", (4, 6), (2, 3), (2, 2)), floats((2, 2, 2))),
     "adaptive_max_pool1d": (values("adaptive_max_pool1d", 3), floats((2, 2, 4))),
     "max_unpool1d": (lambda x: F.max_unpool1d(x, index([[1, 2]]), 2), floats((1, 2))),
     "max_unpool2d": (lambda x: F.max_unpool2d(x, index([[[0, 6]]]), 2), floats((1, 1, 2))),
