@@ -29,6 +29,10 @@ def _tuple(value: Any, what: str, function: str) -> tuple[bool, tuple]:
 
 def _fresh(inputs: tuple, create_graph: bool) -> tuple:
     """Inputs to differentiate by: with their history where the result keeps it, else new leaves."""
+    if _core.is_transformed(*inputs):  # inside of vmap, jvp or a dual level
+        import taeda  # its transforms build on this package
+
+        return tuple(map(taeda.func.tape.fresh, inputs))
     if create_graph:
         return tuple(x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in inputs)
     return tuple(x.detach().requires_grad_() for x in inputs)
@@ -92,6 +96,10 @@ def _release(value: Any, create_graph: bool) -> Any:
         return value
     if isinstance(value, tuple):
         return tuple(_release(v, False) for v in value)
+    if _core.is_transformed(value):
+        import taeda  # its transforms build on this package
+
+        return taeda.func.duals.cut(value)
     return value.detach()
 
 
@@ -136,7 +144,7 @@ def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
         xs = _fresh(xs, create_graph)
         many, ys = _run(func, xs, "jvp")
         _check_connected(ys, strict)
-        dummies = tuple(F.zeros_like(y).requires_grad_() for y in ys)
+        dummies = _fresh(tuple(F.zeros_like(y.detach()) for y in ys), False)
         slopes = _gradients(ys, xs, dummies, True, strict)
     with _recording(create_graph):
         found = _gradients(slopes, dummies, v, create_graph, strict)
@@ -175,7 +183,7 @@ def _columns_at_once(func: Callable, xs: tuple, name: str) -> tuple[bool, tuple]
     from . import forward_ad
 
     many, columns = False, []
-    shapes: list[tuple] = []
+    shapes: list[tuple[int, ...]] = []
     for i, x in enumerate(xs):
 
         def along(tangent: Tensor, i: int = i) -> tuple:
@@ -288,9 +296,7 @@ def hessian(
 
     def slopes(*args):
         if not all(x.requires_grad for x in args):  # forward mode
-            import taeda  # its transforms build on this package
-
-            args = tuple(map(taeda.func.tape.fresh, args))
+            args = _fresh(args, False)
         value = _scalar(func(*args), "hessian")
         _check_connected((value,), strict)
         found = _gradients((value,), args, (None,), True, strict)

@@ -90,7 +90,7 @@ def tangent_of(t: Any, level: int) -> Tensor | None:
         return found
     base = _base(t)
     whole = None if base is None or base.dtype is not t.dtype else _core.tangent(base, level)
-    if whole is None:
+    if base is None or whole is None:
         return None
     assert base is not None
     found = _of_base(t, base, whole)

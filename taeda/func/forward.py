@@ -26,13 +26,17 @@ from .duals import (
 from .levels import Level, value_of
 from .tangents import Tangents, invoke, push
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 Tensor = _core.Tensor
 
 
 class ForwardLevel(Level):
     """One `jvp` or `dual_level` under way. Its tensors lose their tangents when it ends."""
 
-    def __enter__(self) -> ForwardLevel:
+    def __enter__(self) -> Self:
         super().__enter__()
         if self.number > 31:
             super().__exit__()
@@ -95,7 +99,7 @@ def _differentiated(t: Tensor) -> bool:
     return (F.is_grad_enabled() and t.requires_grad) or highest([t]) >= 0
 
 
-F.differentiated = _differentiated
+vars(F).update(differentiated=_differentiated)
 levels.forward_rule = forward
 _core.set_hook("forward", forward)
 

@@ -9,12 +9,13 @@ innermost, physical tensors.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import _core
 from ..ops.table import OpDef, lookup
 from .errors import finished
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Self
 

@@ -167,13 +167,12 @@ def _map(op: Any, args: list, tangents: Tangents) -> tuple[tuple, tuple] | None:
         derivative, needs = rule
         term = t
         if derivative is not None:
-            read: dict[int, Any] = {
-                0: lambda _, t=t: t,
-                1: args.__getitem__,
-                2: lambda _: y,
-                3: lambda _: F.zeros_like(y),
-            }
-            term = derivative(*(read[code](index) for code, index in needs))
+            term = derivative(
+                *(
+                    t if code == 0 else args[index] if code == 1 else y if code == 2 else F.zeros_like(y)
+                    for code, index in needs
+                )
+            )
         term = _fitted(term, y)
         found = term if found is None else found + term
     return (y,), (found,)

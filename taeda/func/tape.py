@@ -18,7 +18,7 @@ Tensor = _core.Tensor
 def fresh(x: Tensor, levels: Sequence[Level] | None = None) -> Tensor:
     """A tensor equal to `x` with a gradient of its own: for every element of every batch under way."""
     levels = stack() if levels is None else levels
-    *lower, top = levels or (None,)
+    lower, top = (levels[:-1], levels[-1]) if levels else ((), None)
     if top is None:
         with below(0):
             found = F.alias(x) if x.requires_grad else x.detach().requires_grad_()

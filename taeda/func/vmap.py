@@ -234,7 +234,7 @@ def randomized(fill: Callable, size: Any) -> Tensor:
 def spread(made: Tensor, like: Tensor) -> Tensor:
     """A new tensor with memory of its own for every element of the batches that `like` stands for, so that it can be
     written."""
-    levels: list[VmapLevel] = []
+    levels: list = []
     v = value_of(like)
     while isinstance(v, Batched):
         if value_of(made) is not None:
@@ -257,7 +257,9 @@ def debug_unwrap(tensor: Tensor, *, recurse: bool = True) -> Tensor:
     return debug_unwrap(v.inner) if recurse else v.inner
 
 
-F.randomized = randomized
-F.spread = spread
-F.transforming = _batching
-F.values_known = lambda: not (_batching() or _core.is_tracing())
+vars(F).update(
+    randomized=randomized,
+    spread=spread,
+    transforming=_batching,
+    values_known=lambda: not (_batching() or _core.is_tracing()),
+)

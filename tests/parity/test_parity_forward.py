@@ -527,6 +527,26 @@ def functional_derivatives(m, d):
     )
 
 
+def _inside(m, name):
+    """A functional derivative, which PyTorch has as a transform only where other transforms are under way."""
+    if m is torch:
+        return {"jacobian": m.func.jacrev, "hessian": m.func.hessian}[name]
+    return lambda f: lambda a: getattr(m.autograd.functional, name)(f, a)
+
+
+@program
+def functional_derivatives_inside_of_transforms(m, d):
+    x, jacobian, hessian = d(2, 3), _inside(m, "jacobian"), _inside(m, "hessian")
+    g = lambda a: (a**3).sum() * a[0]  # noqa: E731
+    return (
+        m.vmap(jacobian(m.sin))(x),
+        m.vmap(hessian(g))(x),
+        m.func.jvp(jacobian(m.sin), (x[0],), (x[1],)),
+        m.func.jvp(hessian(g), (x[0],), (x[1],)),
+        m.vmap(lambda a: m.func.jvp(jacobian(g), (a,), (a,)))(x),
+    )
+
+
 @program
 def batched_gradients(m, d):
     x = d(3).requires_grad_()
