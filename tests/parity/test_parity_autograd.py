@@ -330,14 +330,6 @@ def gradient_checks(m, d):
     return ok, again, wrong
 
 
-@program
-def single_threads(m, d):
-    x = d(3)
-    with m.autograd.set_multithreading_enabled(False):
-        (x * x).sum().backward()
-    return x.grad
-
-
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs(name):
     with warnings.catch_warnings():
