@@ -1,6 +1,6 @@
-// Forward mode. A tensor carries a tangent for every level (a `jvp` or dual_level under way) at which it is a dual number;
-// operators on such tensors go to hook `forward`, which runs them with the levels from there on closed, so that the tape
-// records what it always does, and gives the results their tangents.
+// Forward mode. A tensor carries a tangent for every level (a `jvp` or dual_level under way) at which it is a dual
+// number; operators on such tensors go to hook `forward`, which runs them with the levels from there on closed, so that
+// the tape records what it always does, and gives the results their tangents.
 #pragma once
 #include <utility>
 #include <vector>

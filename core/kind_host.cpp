@@ -84,18 +84,42 @@ template <size_t... N> constexpr std::array<Invoke, sizeof...(N)> invokers(std::
   return {[](void *routine, char *const *a) { invoke(routine, a, std::make_index_sequence<N>{}); }...};
 }
 
-// Calls `routine` `count` times. Arguments: a tensor holds one operand a call, one after the other; a tuple of one
-// tensor is the same for all; ints are int32 and strings of one letter char, by reference, as Fortran takes them.
-void call_each(uintptr_t routine, nb::tuple arguments, int64_t count) {
+struct Calls { // what the threads share
+  void *routine;
+  Invoke invoke;
+  size_t n;
+  int64_t count, blocks;
+  char *at[kMostArguments];
+  int64_t step[kMostArguments], block_step[kMostArguments]; // bytes from call to call, from block to block
+};
+
+void call_blocks(void *ctx, int64_t begin, int64_t end) {
+  const Calls &c = *static_cast<const Calls *>(ctx);
+  for (int64_t b = begin; b < end; ++b) {
+    int64_t first = c.count * b / c.blocks, last = c.count * (b + 1) / c.blocks;
+    char *at[kMostArguments];
+    for (size_t j = 0; j < c.n; ++j) at[j] = c.at[j] + first * c.step[j] + b * c.block_step[j];
+    for (int64_t i = first; i < last; ++i) {
+      c.invoke(c.routine, at);
+      for (size_t j = 0; j < c.n; ++j) at[j] += c.step[j];
+    }
+  }
+}
+
+// Calls `routine` `count` times, in `blocks` parts that may run side by side. Arguments: a tensor holds one operand a
+// call, one after the other; a list of one tensor is workspace, a piece for each block; a tuple of one tensor is the
+// same for all; ints are int32 and strings of one letter char, by reference, as Fortran takes them.
+void call_each(uintptr_t routine, nb::tuple arguments, int64_t count, int64_t blocks) {
   static constexpr auto kInvokers = invokers(std::make_index_sequence<kMostArguments + 1>{});
-  size_t n = arguments.size();
+  size_t n = arguments.size(), strings = 0;
   if (!routine || n > kMostArguments / 2)
     throw ValueFault(
         format("call_each: a routine with at most %zu arguments is needed, got %zu", kMostArguments / 2, n));
-  char *at[kMostArguments], letters[kMostArguments];
-  int64_t step[kMostArguments] = {};
+  if (blocks < 1)
+    throw ValueFault(format("call_each: argument 'blocks' must be positive, got %lld", (long long)blocks));
+  Calls c{};
+  char letters[kMostArguments];
   int32_t numbers[kMostArguments];
-  size_t strings = 0;
   auto tensor_of = [](PyObject *o) -> const Tensor & {
     if (!is_tensor(o)) throw TypeFault(format("call_each: expected Tensor, int or str, got %s", Py_TYPE(o)->tp_name));
     require_data(*tensor_ptr(o), "call_each");
@@ -107,27 +131,36 @@ void call_each(uintptr_t routine, nb::tuple arguments, int64_t count) {
       int64_t value = int_from(o, "call_each: argument");
       numbers[j] = int32_t(value);
       if (numbers[j] != value) throw RuntimeFault(format("LAPACK counts up to 2147483647, got %lld", (long long)value));
-      at[j] = reinterpret_cast<char *>(&numbers[j]);
+      c.at[j] = reinterpret_cast<char *>(&numbers[j]);
     } else if (PyUnicode_Check(o)) {
       const char *text = PyUnicode_AsUTF8(o);
       if (!text) throw PythonError{};
       letters[j] = text[0];
-      at[j] = &letters[j];
+      c.at[j] = &letters[j];
       ++strings;
     } else if (PyTuple_Check(o) && PyTuple_GET_SIZE(o) == 1)
-      at[j] = tensor_of(PyTuple_GET_ITEM(o, 0)).data();
-    else {
+      c.at[j] = tensor_of(PyTuple_GET_ITEM(o, 0)).data();
+    else if (PyList_Check(o) && PyList_GET_SIZE(o) == 1) {
+      const Tensor &t = tensor_of(PyList_GET_ITEM(o, 0));
+      c.at[j] = t.data();
+      c.block_step[j] = t.numel() / blocks * int64_t(itemsize(t.dtype));
+    } else {
       const Tensor &t = tensor_of(o);
-      at[j] = t.data();
-      if (count > 0) step[j] = t.numel() / count * int64_t(itemsize(t.dtype));
+      c.at[j] = t.data();
+      if (count > 0) c.step[j] = t.numel() / count * int64_t(itemsize(t.dtype));
     }
   }
-  for (size_t k = 0; k < strings; ++k) at[n++] = reinterpret_cast<char *>(1); // hidden lengths of the strings
+  for (size_t k = 0; k < strings; ++k) c.at[n++] = reinterpret_cast<char *>(1); // hidden lengths of the strings
+  c.routine = reinterpret_cast<void *>(routine);
+  c.invoke = kInvokers[n];
+  c.n = n;
+  c.count = count;
+  c.blocks = blocks;
   nb::gil_scoped_release unlocked;
-  for (int64_t i = 0; i < count; ++i) {
-    kInvokers[n](reinterpret_cast<void *>(routine), at);
-    for (size_t j = 0; j < n; ++j) at[j] += step[j];
-  }
+  if (blocks == 1)
+    call_blocks(&c, 0, 1);
+  else
+    td_parallel_for(blocks, call_blocks, &c);
 }
 
 } // namespace
@@ -154,10 +187,12 @@ void bind_host(nb::module_ &m) {
       },
       nb::arg("fn"),
       "The address of a td_host through which a compiled program calls fn(tensors, numbers) -> tensors.");
-  m.def("call_each", &call_each, nb::arg("routine"), nb::arg("arguments"), nb::arg("count"),
-        "Calls the Fortran routine at address `routine` `count` times without the interpreter's lock. Arguments: a "
-        "contiguous tensor holds one operand a call, one after the other; a tuple of one tensor is the same for all; "
-        "ints are int32, strings one letter.");
+  m.def(
+      "call_each", &call_each, nb::arg("routine"), nb::arg("arguments"), nb::arg("count"), nb::arg("blocks") = 1,
+      "Calls the Fortran routine at address `routine` `count` times without the interpreter's lock, in `blocks` parts "
+      "that may run side by side. Arguments: a contiguous tensor holds one operand a call, one after the other; a list "
+      "of one tensor is workspace, a piece for each block; a tuple of one tensor is the same for all; ints are int32, "
+      "strings one letter.");
 }
 
 } // namespace taeda

@@ -74,8 +74,7 @@ TensorRef as_complex(const char *name, const TensorRef &t) {
   sizes.resize(last);
   strides.resize(last);
   for (int64_t &s : strides) {
-    if (s % 2)
-      throw RuntimeFault("Tensor must have a stride divisible by 2 for all but last dimension");
+    if (s % 2) throw RuntimeFault("Tensor must have a stride divisible by 2 for all but last dimension");
     s /= 2;
   }
   if (t->offset % 2) throw RuntimeFault("Tensor must have a storage_offset divisible by 2");

@@ -172,7 +172,6 @@ Results run_copy(Op &, Args &);
 Results run_host(Op &, Args &);
 void foreach_map(Op &op, const std::vector<std::vector<TensorRef>> &lists, const std::vector<Scalar> &numbers);
 
-
 extern thread_local int tracing_depth;
 
 } // namespace taeda

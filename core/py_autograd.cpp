@@ -25,8 +25,9 @@ PyObject *get_requires_grad(PyObject *self, void *) {
 void change_requires_grad(PyObject *self, bool on) {
   Tensor &t = self_of(self);
   if (t.wrapped)
-    throw RuntimeFault("requires_grad_(): cannot be changed inside of a function that is being transformed (vmap, jvp). "
-                       "Use taeda.func.grad or vjp to differentiate there");
+    throw RuntimeFault(
+        "requires_grad_(): cannot be changed inside of a function that is being transformed (vmap, jvp). "
+        "Use taeda.func.grad or vjp to differentiate there");
   if (t.inference && on && !modes().inference)
     throw RuntimeFault("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.");
   if (grad_fn_of(t)) {

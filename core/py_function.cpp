@@ -1,6 +1,6 @@
 // Python's Function class: a Python function as PyTorch's users call it. Arguments of the wrong type are refused as
-// PyTorch refuses them. It takes NumPy's names of arguments (`axis` for `dim`) and, where the function computes a result
-// only, `out=`; everything else is passed on unchanged.
+// PyTorch refuses them. It takes NumPy's names of arguments (`axis` for `dim`) and, where the function computes a
+// result only, `out=`; everything else is passed on unchanged.
 #include <cstddef>
 #include <cstring>
 #include <vector>
@@ -94,7 +94,9 @@ bool check(FunctionObject &f, PyObject *const *args, size_t nargs, PyObject *kwn
     PyObject *key = PyTuple_GET_ITEM(kwnames, k);
     if (PyObject *other = PyDict_GetItemWithError(f.renames, key)) key = other;
     for (size_t i = 0; i < f.count && Py_ssize_t(i) < PyTuple_GET_SIZE(f.parameters); ++i) {
-      if (f.codes[i] == '?' || f.codes[i] == '*' || PyUnicode_Compare(PyTuple_GET_ITEM(f.parameters, Py_ssize_t(i)), key) != 0) continue;
+      if (f.codes[i] == '?' || f.codes[i] == '*' ||
+          PyUnicode_Compare(PyTuple_GET_ITEM(f.parameters, Py_ssize_t(i)), key) != 0)
+        continue;
       PyObject *value = args[nargs + size_t(k)];
       if (const char *wanted = expected(f.codes[i], value)) return refuse(f, i, true, wanted, value);
       break;
@@ -205,13 +207,13 @@ PyObject *get_doc(PyObject *self, void *) { return Py_NewRef(function_of(self).d
 // Pickled as a global of the package, and copied as what it is.
 PyObject *function_reduce(PyObject *self, PyObject *) { return Py_NewRef(function_of(self).name); }
 
-PyGetSetDef function_attributes[] = {
-    {"__name__", get_name, nullptr, nullptr, nullptr},
-    {"__qualname__", get_name, nullptr, nullptr, nullptr},
-    {"__doc__", get_doc, nullptr, nullptr, nullptr},
-    {"__wrapped__", get_wrapped, nullptr, "The Python function.", nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr}};
-PyMethodDef function_methods[] = {{"__reduce__", function_reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+PyGetSetDef function_attributes[] = {{"__name__", get_name, nullptr, nullptr, nullptr},
+                                     {"__qualname__", get_name, nullptr, nullptr, nullptr},
+                                     {"__doc__", get_doc, nullptr, nullptr, nullptr},
+                                     {"__wrapped__", get_wrapped, nullptr, "The Python function.", nullptr},
+                                     {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyMethodDef function_methods[] = {{"__reduce__", function_reduce, METH_NOARGS, nullptr},
+                                  {nullptr, nullptr, 0, nullptr}};
 PyMemberDef function_members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(FunctionObject, call), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr}};

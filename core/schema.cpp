@@ -295,7 +295,8 @@ bool parse_args(Op &op, PyObject *const *given, size_t count, PyObject *kwnames,
         if (PyUnicode_Compare(params[i].interned, key) == 0) break;
     if (i == params.size()) {
       const char *other = numpy_name(key);
-      for (i = 0; other && i < params.size() && params[i].name != other; ++i) {}
+      for (i = 0; other && i < params.size() && params[i].name != other; ++i) {
+      }
       if (!other) i = params.size();
     }
     if (i == params.size())

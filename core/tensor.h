@@ -207,7 +207,7 @@ struct Tensor {
   void stand_for_what(const Tensor &t) {
     if (t.traced) stand_for(Py_NewRef(t.traced), t.wrapped);
   }
-  bool symbolic() const; // sizes and strides are a capture's to tell
+  bool symbolic() const;   // sizes and strides are a capture's to tell
   bool contiguous() const; // row-major
   char *data() const {     // throws for a traced tensor
     if (!storage) no_data();
@@ -218,8 +218,8 @@ private:
   [[noreturn]] static void no_data();
 };
 
-bool tracing_active();           // a capture runs on this thread (op.cpp)
-extern int64_t wrapped_alive;    // how many wrapped tensors there are, and sets of tangents
+bool tracing_active();                           // a capture runs on this thread (op.cpp)
+extern int64_t wrapped_alive;                    // how many wrapped tensors there are, and sets of tangents
 TensorRef empty(const Dims &sizes, DType dtype); // contiguous, uninitialised
 TensorRef empty_strided(const Dims &sizes, const Dims &strides, DType dtype);
 TensorRef view_of(const TensorRef &base, const Dims &sizes, const Dims &strides,

@@ -1,4 +1,5 @@
-"""Writes the type stubs `_core.pyi`, `__init__.pyi` and `nn/functional.pyi` from the operator table and the built core.
+"""Writes the type stubs `_core.pyi`, `__init__.pyi`, `nn/functional.pyi` and those of `special`, `linalg` and `fft` from the operator table
+and the built core.
 
 Run as `python tools/make_stubs.py`; `--check` only says whether the files are up to date.
 """
@@ -51,7 +52,7 @@ _NAMED = {
     "tensors": "Sequence[Tensor]",
     "mask": "Tensor",
     "index": "Tensor",
-    "reduction": "str",
+    "reduction": "str | _int",
     "p": "Any",
     "eps": "_float | None",
 }
@@ -338,7 +339,7 @@ def package_stub() -> str:
     taken = sorted(
         n
         for n, v in vars(taeda).items()
-        if n[0] != "_" and n not in table_names and getattr(_core, n, None) is v and n not in ("bool", "float", "int")
+        if n[0] != "_" and n not in table_names and getattr(_core, n, _core) is v and n not in ("bool", "float", "int")
     )
     imports.append("from ._core import " + ", ".join(f"{n} as {n}" for n in taken))
     imports.append("from ._core import Number, Size as Size, _dtype, _Ends, _Pair")
@@ -379,7 +380,7 @@ def functional_stub() -> str:
             what="Functions of neural networks.", imports="from .._core import Number, Tensor, _dtype, _Ends, _Pair"
         )
     ]
-    entries = {name: op for op in TABLE.values() for name in (op.name, *(op.aliases or ()))}
+    entries = TABLE | dict(functional._entries())
     for name in sorted(n for n, v in vars(functional).items() if n[0] != "_" and callable(v)):
         op = entries.get(name.rstrip("_"))
         if op is None:
@@ -393,6 +394,45 @@ def functional_stub() -> str:
     return "\n".join(lines) + "\n"
 
 
+def special_stub() -> str:
+    """Text of `special/__init__.pyi`."""
+    from taeda import special
+    from taeda.ops.table import TABLE
+
+    operators = vars(special)["_OPERATORS"]
+    imports = "from .._core import Number, Tensor, _dtype, _Ends, _Pair"
+    lines = [_HEADER.format(what="Special functions.", imports=imports)]
+    for name, operator in sorted(operators.items()):
+        op = TABLE[operator]
+        lines.append(f"def {name}({_signature(op, False)}) -> {_result(op)}: ...")
+    return "\n".join(lines) + "\n"
+
+
+#: Functions of linalg that give several results with names.
+_NAMED_RESULTS = {
+    "eig", "eigh", "qr", "svd", "slogdet", "lu", "lu_factor", "lu_factor_ex", "cholesky_ex", "inv_ex", "ldl_factor",
+    "ldl_factor_ex", "lstsq", "solve_ex",
+}  # fmt: skip
+
+
+def namespace_stub(module: str, what: str) -> str:
+    """Text of `<module>/__init__.pyi`: the operators called <module>_<name>."""
+    from importlib import import_module
+
+    from taeda.ops.table import TABLE
+
+    imports = "from .._core import Number, Size, Tensor, _dtype, _Ends, _Pair"
+    lines = [_HEADER.format(what=what, imports=imports)]
+    if module == "linalg":
+        lines.append("from .errors import LinAlgError as LinAlgError\n")
+    for name in import_module(f"taeda.{module}").__all__:
+        op = TABLE.get(f"{module}_{name}")
+        if op is not None:
+            result = "Any" if name in _NAMED_RESULTS else _result(op)
+            lines.append(f"def {name}({_signature(op, False)}) -> {result}: ...")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     import taeda
 
@@ -402,6 +442,9 @@ def main() -> int:
         ("_core.pyi", core_stub()),
         ("__init__.pyi", package_stub()),
         ("nn/functional.pyi", functional_stub()),
+        ("special/__init__.pyi", special_stub()),
+        ("linalg/__init__.pyi", namespace_stub("linalg", "Linear algebra.")),
+        ("fft/__init__.pyi", namespace_stub("fft", "Fourier transforms.")),
     ):
         path = home / name
         if path.exists() and path.read_text() == text:

@@ -493,8 +493,8 @@ class _Check:
             if len(self.inputs) == 1 or repeated or not _width(x):
                 continue
             vector = _from_real(F.linspace(0.5, 1.5, _width(x), dtype=_part(x)), x)
-            alone, padded = self._jvp(self._tangents(i, vector)), self._jvp(self._tangents(i, vector, rest=True))
-            for k, (a, b) in enumerate(zip(alone, padded)):
+            single, padded = self._jvp(self._tangents(i, vector)), self._jvp(self._tangents(i, vector, rest=True))
+            for k, (a, b) in enumerate(zip(single, padded)):
                 if _far(_real(a), _real(b), self.options.atol, self.options.rtol):
                     raise GradcheckError(
                         f"forward mode: output {k} has one tangent where the inputs other than {self.places[i]} have "

@@ -32,6 +32,7 @@ NODE_COST = {
     "mulhi_u32": 2,
     "round_to": 4,
     "mod_pio2": 2,
+    "loop": 300,
 }
 
 
@@ -148,10 +149,31 @@ _FLOAT_ONLY = frozenset(("fma", "sqrt", "floor", "ceil", "trunc", "rint", "copys
 _INT_ONLY = frozenset(("and", "or", "xor", "not", "shl", "shr"))
 
 
+def _check_loop(e: Expr) -> None:
+    """What a loop repeats, as if it were a kernel: its operands are the states and the values from outside."""
+    body, k = e.attr if isinstance(e.attr, tuple) and len(e.attr) == 2 else (None, 0)
+    dtypes = tuple(a.dtype for a in e.args)
+    if (
+        not isinstance(body, ex.Loop)
+        or not 0 <= k < len(body.steps) <= len(e.args)
+        or (body.condition.dtype, e.dtype) != ("b1", dtypes[k])
+        or tuple(step.dtype for step in body.steps) != dtypes[: len(body.steps)]
+        or body.limit < 1
+    ):
+        raise CodegenError(f"kernel spec: node 'loop' of {e.dtype}: does not fit its {len(e.args)} operands")
+    inner = KernelSpec(dtypes, ())
+    for node in ex.topological(body.condition, *body.steps):
+        if node.op in ("index", "reduce"):
+            raise CodegenError(f"kernel spec: node 'loop' of {e.dtype}: '{node.op}' cannot be repeated")
+        _check_node(node, inner)
+
+
 def _check_node(e: Expr, spec: KernelSpec) -> None:
     def bad(why: str) -> CodegenError:
         return CodegenError(f"kernel spec: node '{e.op}' of {e.dtype}: {why}")
 
+    if e.op == "loop":
+        return _check_loop(e)
     arity = ex.BASE_OPS.get(e.op)
     if arity is None:
         raise bad("not a base operation that code can be generated for")

@@ -6,6 +6,7 @@ LLVM leaves undefined (division by zero, shifts out of range, casts out of range
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 
@@ -355,6 +356,8 @@ def node(f: Function, e: Expr, args: list[str], width: int) -> str:
         if not f.target.has_fma:
             raise CodegenError(f"target {f.target.name} has no fused multiply-add, which canonical numerics need")
         return f.overloaded("fma", type_, *args)
+    if op == "loop":
+        return _loop(f, e, args, width)
     if op == "mod_pio2":
         return mod_pio2(f, args[0], str(e.attr), width)
     if op == "round_to":
@@ -395,3 +398,54 @@ class Evaluator:
                 raise CodegenError(f"node '{e.op}' cannot be read at this place of the kernel")
             values[e] = node(self.f, e, [values[a] for a in e.args], self.width)
         return values[root]
+
+
+# -- loops -------------------------------------------------------------------------------------------------------------
+def _define_loop(e: Expr, result: str, name: str, width: int) -> Callable[[Module], None]:
+    def define(module: Module) -> None:
+        assert isinstance(e.attr, tuple)
+        body, _ = e.attr
+        types = [vector(REGISTER[a.dtype], width) for a in e.args]
+        f = Function(module, name, [(t, f"x{j}") for j, t in enumerate(types)], result, internal=True)
+        states = [f.var(t, f"%x{j}") for j, t in enumerate(types[: len(body.steps)])]
+        count = f.var("i64", "0")
+        head, step, done = f.label("head"), f.label("step"), f.label("done")
+        f.jump(head)
+        f.at(head)
+        old = [s.get() for s in states]
+        values = [*old, *(f"%x{j}" for j in range(len(states), len(types)))]
+        evaluator = Evaluator(f, width, lambda node: values[int(str(node.attr))] if node.op == "load" else None)
+        active = evaluator.value(body.condition)
+        some = active
+        if width > 1:
+            bits = f.v(f"bitcast {vector('i1', width)} {active} to i{width}")
+            some = f.v(f"icmp ne i{width} {bits}, 0")
+        now = count.get()
+        within = f.compare("slt", now, str(body.limit))
+        f.branch(f.v(f"and i1 {some}, {within}"), step, done)
+        f.at(step)
+        for new, state, before in zip([evaluator.value(s) for s in body.steps], states, old):
+            state.set(f.v(f"select {vector('i1', width)} {active}, {state.type} {new}, {state.type} {before}"))
+        count.set(f.add(now, "1"))
+        f.jump(head)
+        f.at(done)
+        whole = "poison"
+        for j, (state, value) in enumerate(zip(states, old)):
+            whole = f.v(f"insertvalue {result} {whole}, {state.type} {value}, {j}")
+        f.ret(f"{result} {whole}")
+        f.finish()
+
+    return define
+
+
+def _loop(f: Function, e: Expr, args: list[str], width: int) -> str:
+    """One state of a loop: its function gives all of them (LLVM joins the calls of the other states)."""
+    assert isinstance(e.attr, tuple)
+    body, k = e.attr
+    types = [vector(REGISTER[a.dtype], width) for a in e.args]
+    result = "{ " + ", ".join(types[: len(body.steps)]) + " }"
+    digest = hashlib.sha256(f"{body!r} {types}".encode()).hexdigest()[:16]
+    name = f"td_loop_{digest}_{width}"
+    helper = f.module.helper(name, _define_loop(e, result, name, width))
+    states = f.call(result, helper, *(f"{t} {a}" for t, a in zip(types, args)))
+    return f.v(f"extractvalue {result} {states}, {k}")

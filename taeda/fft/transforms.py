@@ -19,7 +19,7 @@ import numpy as np
 from .. import _core
 
 #: Elements of a piece of work for one thread.
-_GRAIN = 1 << 15
+_GRAIN = 1 << 18
 _pool: ThreadPoolExecutor | None = None
 _workers = 0
 

@@ -99,7 +99,7 @@ def _padded(inner: Tensor, ndim: int) -> Tensor:
 # -- element by element ------------------------------------------------------------------------------------------------
 def _common_dtype(entry: OpDef, args: list) -> Any:
     """What the operands marked T promote to, by their ranks as the user sees them."""
-    found = None
+    found: Any = None
     for letter, x in zip(entry.in_types, args):
         if letter == "T" and x is not None:
             found = (

@@ -92,6 +92,7 @@ def tangent_of(t: Any, level: int) -> Tensor | None:
     whole = None if base is None or base.dtype is not t.dtype else _core.tangent(base, level)
     if base is None or whole is None:
         return None
+    assert base is not None
     found = _of_base(t, base, whole)
     _core.set_tangent(t, level, found)
     return found

@@ -25,7 +25,7 @@ def _owner(module: Module, name: str) -> tuple[Module, str]:
 def _tied(module: Module, name: str) -> list[tuple[Module, str]]:
     """Every place of the module that holds the tensor called `name`."""
     owner, last = _owner(module, name)
-    tensor = owner._parameters.get(last)
+    tensor: Any = owner._parameters.get(last)
     tensor = owner._buffers.get(last) if tensor is None else tensor
     if tensor is None:
         raise KeyError(f"functional_call(): the module has no parameter or buffer named {name!r}")
@@ -38,11 +38,11 @@ def _tied(module: Module, name: str) -> list[tuple[Module, str]]:
 
 @contextlib.contextmanager
 def _replaced(module: Module, tensors: dict[str, Tensor], tie_weights: bool) -> Iterator[None]:
-    kept = []
+    kept: list[tuple[Any, str, Any]] = []
     try:
         for name, t in tensors.items():
             for owner, key in _tied(module, name) if tie_weights else [_owner(module, name)]:
-                table = owner._parameters if key in owner._parameters else owner._buffers
+                table: Any = owner._parameters if key in owner._parameters else owner._buffers
                 if key not in table:
                     raise KeyError(f"functional_call(): the module has no parameter or buffer named {name!r}")
                 kept.append((table, key, table[key]))
@@ -103,7 +103,7 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dic
         raise RuntimeError("stack_module_state: Expected all models to have the same training/eval mode.")
     if any(type(m) is not type(models[0]) for m in models):
         raise RuntimeError("stack_module_state: Expected all models to be of the same class.")
-    columns = [dict(m.named_parameters()) for m in models]
+    columns: list[dict[str, Any]] = [dict(m.named_parameters()) for m in models]
     params = {k: _stacked([c[k] for c in columns]) for k in columns[0]}
     columns = [dict(m.named_buffers()) for m in models]
     return params, {k: F.stack([c[k] for c in columns]).detach() for k in columns[0]}

@@ -34,6 +34,8 @@ _routines: dict[str, int] = {}
 _threads = 0
 #: Rows from which on a matrix is worth several threads.
 _LARGE = 192
+#: Elements of a batch that are.
+_GRAIN = 1 << 14
 
 
 def _load() -> Any:
@@ -65,14 +67,23 @@ def _share_out(threads: int) -> None:
 
 def run(name: str, dtype: Any, count: int, *args: Any, hermitian: bool = False) -> None:
     """Calls a routine once a matrix of the batch. `args`: tensors with `count` matrices or vectors each, `(tensor,)` for
-    one that every call uses (workspace), ints and one-letter strings."""
-    if count:
-        if dtype.is_complex and (hermitian or name == "orgqr"):
-            name = _HERMITIAN[name]
-        # Small matrices are done before other threads have woken up.
-        large = max((a for a in args if isinstance(a, int)), default=0) >= _LARGE
-        _share_out(_core.get_num_threads() if large else 1)
-        _core.call_each(_routine(_LETTER[dtype.code] + name), args, count)
+    one that every call reads, `(size, dtype)` for workspace, ints and one-letter strings."""
+    if not count:
+        return
+    if dtype.is_complex and (hermitian or name == "orgqr"):
+        name = _HERMITIAN[name]
+    # the number behind workspace is its size
+    rows = max((a for a, b in zip(args, (None, *args)) if isinstance(a, int) and not isinstance(b, tuple)), default=0)
+    threads, blocks = _core.get_num_threads(), 1
+    if rows >= _LARGE:
+        _share_out(threads)
+    else:  # done before OpenBLAS' threads have woken up: several matrices at once instead
+        _share_out(1)
+        slow = rows >= 32 or any(isinstance(a, tuple) and len(a) == 2 for a in args)
+        if slow and count * max(rows, 8) ** 2 >= _GRAIN:  # OpenBLAS' quickest routines would wait for its one lock
+            blocks = min(threads, count)
+    given = tuple([F._empty((a[0] * blocks,), a[1])] if isinstance(a, tuple) and len(a) == 2 else a for a in args)
+    _core.call_each(_routine(_LETTER[dtype.code] + name), given, count, blocks)
 
 
 # -- helpers -----------------------------------------------------------------------------------------------------------
@@ -226,7 +237,7 @@ def inverse(A: Any, check: str) -> tuple[Any, Any]:
         run("getrf", A.dtype, count, n, n, X, n, pivots, info)
         complain(check, info, _singular)
         (size,) = _work(A.dtype, "getri", n, X, n, pivots, A.dtype, -1, info)
-        run("getri", A.dtype, count, n, X, n, pivots, (F._empty((size,), A.dtype),), size, info)
+        run("getri", A.dtype, count, n, X, n, pivots, (size, A.dtype), size, info)
     return X, info
 
 
@@ -260,8 +271,7 @@ def qr(A: Any, mode: str) -> tuple[Any, Any]:
     factors, tau, info = _flipped(A), F.zeros((*batch, k), dtype=A.dtype), _info(batch, k)
     if k and count:
         (size,) = _work(A.dtype, "geqrf", m, n, factors, m, tau, A.dtype, -1, info)
-        work = F._empty((size,), A.dtype)
-        run("geqrf", A.dtype, count, m, n, factors, m, tau, (work,), size, info)
+        run("geqrf", A.dtype, count, m, n, factors, m, tau, (size, A.dtype), size, info)
     columns = m if mode == "complete" else k
     R = F.triu(_flipped(factors)[..., : (m if mode == "complete" else k), :])
     if mode == "r":
@@ -275,8 +285,7 @@ def qr(A: Any, mode: str) -> tuple[Any, Any]:
         return F.eye(m, columns, dtype=A.dtype).expand(*batch, m, columns).contiguous(), R
     if columns and count:
         (size,) = _work(A.dtype, "orgqr", m, columns, k, Q, m, tau, A.dtype, -1, info)
-        work = F._empty((size,), A.dtype)
-        run("orgqr", A.dtype, count, m, columns, k, Q, m, tau, (work,), size, info)
+        run("orgqr", A.dtype, count, m, columns, k, Q, m, tau, (size, A.dtype), size, info)
     return _flipped(Q), R
 
 
@@ -288,7 +297,7 @@ def geqrf(A: Any) -> tuple[Any, Any]:
     factors, tau, info = _flipped(A), F.zeros((*batch, k), dtype=A.dtype), _info(batch, k)
     if k and count:
         (size,) = _work(A.dtype, "geqrf", m, n, factors, m, tau, A.dtype, -1, info)
-        run("geqrf", A.dtype, count, m, n, factors, m, tau, (F._empty((size,), A.dtype),), size, info)
+        run("geqrf", A.dtype, count, m, n, factors, m, tau, (size, A.dtype), size, info)
     return _flipped(factors), tau
 
 
@@ -300,7 +309,7 @@ def ldl_factor(A: Any, hermitian: bool, check: str) -> tuple[Any, Any, Any]:
     LD, pivots, info = _flipped(A), F.zeros((*batch, n), dtype=_core.int32), _info(batch, n)
     if n and count:
         (size,) = _work(A.dtype, "sytrf", "L", n, LD, n, pivots, A.dtype, -1, info, hermitian=hermitian)
-        work = (F._empty((size,), A.dtype),)
+        work = (size, A.dtype)
         run("sytrf", A.dtype, count, "L", n, LD, n, pivots, work, size, info, hermitian=hermitian)
     complain(check, info, lambda k: f"D[{k},{k}] is zero: a system with this matrix cannot be solved.")
     return F.tril(_flipped(LD)), pivots, info
@@ -339,7 +348,7 @@ def eigh(A: Any, lower: bool, vectors: bool, check: str) -> tuple[Any, Any]:
             A.dtype, "syevd", *head, V, n, w, A.dtype, -1, *more, _core.int32, -1, info, hermitian=True
         )  # fmt: skip
         kinds = (A.dtype, real, _core.int32) if A.dtype.is_complex else (A.dtype, _core.int32)
-        work = [x for size, kind in zip(sizes, kinds) for x in ((F._empty((size,), kind),), size)]
+        work = [x for size, kind in zip(sizes, kinds) for x in ((size, kind), size)]
         run("syevd", A.dtype, count, *head, V, n, w, *work, info, hermitian=True)
         complain(check, info, _no_convergence("eigenvalues"))
     return w, _flipped(V) if vectors else F._empty((0,), A.dtype)
@@ -372,10 +381,9 @@ def eig(A: Any, vectors: bool) -> tuple[Any, Any]:
         values = (w,) if A.dtype.is_complex else (w, imaginary)
         right = (V, n) if vectors else ((none,), 1)
         head = ("N", "V" if vectors else "N", n, factors, n, *values, (none,), 1, *right)
-        rwork = ((F._empty((2 * n,), _REAL[code]),),) if A.dtype.is_complex else ()
-        probe = tuple(x[0] if isinstance(x, tuple) else x for x in (*head, A.dtype, -1, *rwork, info))
-        (size,) = _work(A.dtype, "geev", *probe)
-        run("geev", A.dtype, count, *head, (F._empty((size,), A.dtype),), size, *rwork, info)
+        rwork = ((2 * n, _REAL[code]),) if A.dtype.is_complex else ()
+        (size,) = _work(A.dtype, "geev", *head, A.dtype, -1, *rwork, info)
+        run("geev", A.dtype, count, *head, (size, A.dtype), size, *rwork, info)
         complain("linalg.eig", info, _no_convergence("eigenvalues"))
     if A.dtype.is_complex:
         return w, _flipped(V) if vectors else V
@@ -413,14 +421,13 @@ def svd(A: Any, full: bool, vectors: bool, check: str) -> tuple[Any, Any, Any]:
     if k and count:
         rows = U.shape[-1] if vectors else 1
         job = ("A" if full else "S") if vectors else "N"
-        empty = (F._empty((1,), A.dtype),)
+        empty = (1, A.dtype)
         out = (Vh, n, U, rows) if vectors else (empty, n, empty, 1)
-        iwork = (F._empty((8 * k,), _core.int32),)
-        rwork = ((F._empty((_svd_real_work(m, n, vectors),), real),),) if A.dtype.is_complex else ()
+        iwork = (8 * k, _core.int32)
+        rwork = ((_svd_real_work(m, n, vectors), real),) if A.dtype.is_complex else ()
         head = (job, n, m, M, n, S, *out)
-        probe = tuple(x[0] if isinstance(x, tuple) else x for x in (*head, A.dtype, -1, *rwork, iwork, info))
-        (size,) = _work(A.dtype, "gesdd", *probe)
-        run("gesdd", A.dtype, count, *head, (F._empty((size,), A.dtype),), size, *rwork, iwork, info)
+        (size,) = _work(A.dtype, "gesdd", *head, A.dtype, -1, *rwork, iwork, info)
+        run("gesdd", A.dtype, count, *head, (size, A.dtype), size, *rwork, iwork, info)
         complain(check, info, _no_convergence("singular values"))
     return U, S, Vh
 
@@ -454,21 +461,20 @@ def lstsq(A: Any, B: Any, driver: str, rcond: str) -> tuple[Any, Any, Any]:
         elif driver == "gelsy":
             pivots = F.zeros((*batch, n), dtype=_core.int32)
             head = (m, n, k, M, m, X, tall, pivots, limit, rank)
-            tail = ((F._empty((2 * n,), real),),) if complex_ else ()
+            tail = ((2 * n, real),) if complex_ else ()
         else:
             head = (m, n, k, M, m, X, tall, S, limit, rank)
             tail = ()
             if driver == "gelss" and complex_:
-                tail = ((F._empty((5 * r,), real),),)
-        probe = tuple(x[0] if isinstance(x, tuple) else x for x in (*head, A.dtype, -1))
+                tail = ((5 * r, real),)
         if driver == "gelsd":
-            sizes = _work(A.dtype, driver, *probe, *((real,) if complex_ else ()), _core.int32, info)
+            sizes = _work(A.dtype, driver, *head, A.dtype, -1, *((real,) if complex_ else ()), _core.int32, info)
             kinds = (A.dtype, *((real,) if complex_ else ()), _core.int32)
-            work, *more = ((F._empty((size,), kind),) for size, kind in zip(sizes, kinds))
+            work, *more = ((size, kind) for size, kind in zip(sizes, kinds))
             run(driver, A.dtype, count, *head, work, sizes[0], *more, info)
         else:
-            (size,) = _work(A.dtype, driver, *probe, *(x[0] for x in tail), info)
-            run(driver, A.dtype, count, *head, (F._empty((size,), A.dtype),), size, *tail, info)
+            (size,) = _work(A.dtype, driver, *head, A.dtype, -1, *tail, info)
+            run(driver, A.dtype, count, *head, (size, A.dtype), size, *tail, info)
         complain("linalg.lstsq", info, _no_full_rank)
     return _flipped(X), rank.to(_core.int64), S
 

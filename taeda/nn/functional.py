@@ -22,18 +22,26 @@ def _with_inplace(name: str):
     return function
 
 
-def _fill(names: dict) -> None:
+def _entries():
+    """(name, operator) of what belongs here. Where the function of the package itself takes other arguments, the
+    operator's trait `nn` is the name."""
     for op in list(_TABLE.values()):
-        if not (op.traits and op.traits.get("nn")):
-            continue
-        bound = _with_inplace(op.name) if op.kind == "map" and op.inplace else getattr(_F, op.name)
-        for name in (op.name, *(op.aliases or ())):
-            names[name] = bound
-        if op.kind == "map" and op.inplace:
-            names[op.name + "_"] = getattr(_F, op.name + "_")
-    for name in ("sigmoid", "tanh"):
+        nn = op.traits and op.traits.get("nn")
+        if nn:
+            yield from ((name, op) for name in ((op.name, *(op.aliases or ())) if nn is True else (nn,)))
+
+
+def _fill(names: dict) -> None:
+    for name, op in _entries():
+        found = _with_inplace(op.name) if op.kind == "map" and op.inplace else getattr(_F, op.name)
+        if type(found) is type(_fill) and name not in (op.aliases or ()):
+            # Found here by its name, as pickle asks.
+            found.__module__, found.__name__, found.__qualname__ = __name__, name, name
+        names[name] = found
+        if op.inplace:
+            names[name + "_"] = getattr(_F, op.name + "_")
+    for name in ("sigmoid", "tanh", "rrelu_"):
         names[name] = getattr(_F, name)
 
 
 _fill(globals())
-unfold = _F._unfold_columns

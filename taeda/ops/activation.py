@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .helpers import wrap_dim
 from .namespace import F
 from .scalar import erf, exp, expm1, log1p, maximum, minimum, select, sigmoid, tanh
 from .table import composite, floating, numeric, pointwise
@@ -289,7 +290,9 @@ def prelu(input, weight):
 )
 def glu(input, dim=-1):
     """First half of the dimension, times the sigmoid of the second half."""
-    size = input.shape[dim]
+    if input.dim() == 0:
+        raise RuntimeError("glu(): does not support scalars because halving size must be even")
+    size = input.shape[wrap_dim(dim, input.dim())]
     if size % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {size}")
     return F.narrow(input, dim, 0, size // 2) * F.sigmoid(F.narrow(input, dim, size // 2, size // 2))
@@ -298,10 +301,27 @@ def glu(input, dim=-1):
 @composite(
     method=True,
     out=True,
-    inplace=True,
+    inplace="function",
     oracle="lambda x, eps=None: scipy.special.logit(x if eps is None else numpy.clip(x, eps, 1 - eps))",
     samples=lambda t: [((t(3, 4, low=0.1, high=0.9),), {}), ((t(3, 4),), {"eps": 0.1})],
 )
 def logit(input, eps=None):
     """log(input / (1 - input)); input is first limited to [eps, 1 - eps] where eps is given."""
     return F._logit(input if eps is None else F.clamp(input, eps, 1 - eps))
+
+
+# The forms of nn.functional that check their numbers; they take the place of the operators themselves there.
+@composite("_nn_hardtanh", nn="hardtanh", function=False)
+def _hardtanh_form(input, min_val=-1.0, max_val=1.0, inplace=False):
+    """input limited to [min_val, max_val]."""
+    if min_val > max_val:
+        raise ValueError(f"hardtanh(): min_val cannot be greater than max_val, got {min_val} and {max_val}")
+    return (F.hardtanh_ if inplace else F.hardtanh)(input, min_val, max_val)
+
+
+@composite("_nn_softshrink", nn="softshrink", function=False)
+def _softshrink_form(input, lambd=0.5):
+    """input shrunk toward 0 by lambd."""
+    if lambd < 0:
+        raise RuntimeError(f"softshrink(): lambd must not be negative, got {lambd}")
+    return F.softshrink(input, lambd)

@@ -29,7 +29,7 @@ class Complex(Compound):
         self.re, self.im = re, im
 
     @property
-    def parts(self) -> tuple[Expr, Expr]:
+    def parts(self) -> tuple[Expr, ...]:
         return self.re, self.im
 
     @property
@@ -175,17 +175,20 @@ def modulus(z: Complex) -> Expr:
     """|z|, without overflow on the way."""
     if z.dtype == "c64":
         x, y = E.cast(z.re, "f64"), E.cast(z.im, "f64")
-        return E.cast(E.sqrt(x * x + y * y), "f32")
+        square = x * x + y * y
+        root = E.sqrt(select(square.eq(0), const(1, "f64"), square))  # a root of 0 has no derivative
+        return E.cast(select(square.eq(0), const(0, "f64"), root), "f32")
     return _hypot(z.re, z.im)
 
 
 def _hypot(x: Expr, y: Expr) -> Expr:
-    x, y = abs(x), abs(y)
-    big, small = E.maximum(x, y), E.minimum(x, y)
-    ratio = small / big
-    found = big * E.sqrt(1 + ratio * ratio)
-    found = select(big.eq(0), big, found)
-    return select(x.eq(math.inf) | y.eq(math.inf), const(math.inf, x.dtype), found)
+    big = E.maximum(abs(x), abs(y))
+    # The result does not depend on the scale: its bits are taken so that no derivative does.
+    scale = E.bitcast(E.bitcast(select(big.eq(0), const(1, x.dtype), big), "i64"), x.dtype)
+    p, q = x / scale, y / scale
+    square = select(big.eq(0), const(1, x.dtype), p * p + q * q)
+    found = select(big.eq(0), const(0, x.dtype), scale * E.sqrt(square))
+    return select(abs(x).eq(math.inf) | abs(y).eq(math.inf), const(math.inf, x.dtype), found)
 
 
 def angle(z: Complex) -> Expr:

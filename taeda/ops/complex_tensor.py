@@ -116,7 +116,7 @@ pointwise(
 )
 
 
-@composite(method=True, inplace=True, oracle="numpy.conj", samples=lambda t: [((t(3, 4),), {})])
+@composite(method=True, inplace="function", oracle="numpy.conj", samples=lambda t: [((t(3, 4),), {})])
 def conj_physical(input):
     """The complex conjugate; a real tensor is returned as it is."""
     return F._conj(input) if input.dtype.is_complex else input

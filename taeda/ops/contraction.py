@@ -325,11 +325,22 @@ def cross(input, other: Tensor, dim=None):
 
 @composite(
     nn=True,
-    function=False,
     samples=lambda t: [((t(3, 4), t(3, 5), t(2, 4, 5), t(2)), {})],
     oracle="lambda x, y, w, b=0: numpy.einsum('bi,oij,bj->bo', x, w, y) + b",
 )
 def bilinear(input1, input2, weight, bias=None):
     """input1 @ weight[k] @ input2 for every output k, plus bias."""
+    if weight.dim() != 3 or input1.shape[-1] != weight.shape[1] or input2.shape[-1] != weight.shape[2]:
+        raise RuntimeError(
+            f"bilinear(): inputs of sizes {list(input1.shape)} and {list(input2.shape)} do not fit to a weight of size "
+            f"{list(weight.shape)}"
+        )
+    if input1.shape[:-1] != input2.shape[:-1]:
+        raise RuntimeError(
+            f"bilinear(): the inputs' batch dimensions must be the same, got {list(input1.shape)} and "
+            f"{list(input2.shape)}"
+        )
+    if bias is not None and list(bias.shape) != [weight.shape[0]]:
+        raise RuntimeError(f"bilinear(): bias must be of size {[weight.shape[0]]}, got {list(bias.shape)}")
     result = F.einsum("...i,oij,...j->...o", input1, weight, input2)
     return result if bias is None else result + bias

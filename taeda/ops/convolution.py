@@ -7,7 +7,7 @@ contractions only.
 
 from __future__ import annotations
 
-from .helpers import pair
+from .helpers import pair, tensor_argument
 from .namespace import F
 from .table import composite
 
@@ -135,6 +135,10 @@ def _convolution_weight(grad, input, weight_size, stride, padding, dilation, gro
 
 # -- the public forms --------------------------------------------------------------------------------------------------
 def _check(op, n, input, weight, bias, groups, transposed=False):
+    tensor_argument(op, "input", input)
+    tensor_argument(op, "weight", weight)
+    if bias is not None:
+        tensor_argument(op, "bias", bias)
     batched = input.dim() == n + 2
     if input.dim() not in (n + 1, n + 2):
         raise RuntimeError(
@@ -143,6 +147,8 @@ def _check(op, n, input, weight, bias, groups, transposed=False):
         )
     if weight.dim() != n + 2:
         raise RuntimeError(f"{op}(): weight must have {n + 2} dimensions, got {weight.dim()}")
+    if weight.shape[0] == 0:
+        raise RuntimeError(f"{op}(): weight must have at least one output channel, got {list(weight.shape)}")
     channels = input.shape[1 if batched else 0]
     if groups <= 0:
         raise RuntimeError(f"{op}(): groups must be positive, got {groups}")
@@ -281,3 +287,31 @@ def _register(n):
 
 for _n in (1, 2, 3):
     _register(_n)
+
+
+@composite()
+def convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
+    """A convolution over one to three dimensions, or a transposed one; output_padding is for the latter."""
+    n = weight.dim() - 2
+    if n not in (1, 2, 3):
+        raise RuntimeError(f"convolution(): weight must have 3 to 5 dimensions, got {weight.dim()}")
+    if transposed:
+        return _conv_transpose("convolution", n, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _conv("convolution", n, input, weight, bias, stride, padding, dilation, groups)
+
+
+@composite(nn=True)
+def conv_tbc(input, weight, bias, pad=0):
+    """Convolution over time of [T, N, C] with weights [kernel, C, out]: [T', N, out]."""
+    if input.dim() != 3 or weight.dim() != 3 or bias.dim() != 1:
+        raise RuntimeError(
+            "conv_tbc(): expected input and weight with 3 dimensions and bias with 1, got "
+            f"{input.dim()}, {weight.dim()} and {bias.dim()}"
+        )
+    if input.shape[2] != weight.shape[1] or weight.shape[2] != bias.shape[0]:
+        raise RuntimeError(
+            f"conv_tbc(): channels of input {list(input.shape)}, weight {list(weight.shape)} and bias "
+            f"{list(bias.shape)} do not fit"
+        )
+    out = F.conv1d(F.permute(input, (1, 2, 0)), F.permute(weight, (2, 1, 0)), bias, 1, pad)
+    return F.permute(out, (2, 0, 1))

@@ -35,6 +35,10 @@ from .scalar import (
 )
 from .table import field, floating, pointwise
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def _function(name, fn, grad, oracle, doc, domain=None, aliases=(), accepts=field, **more):
     pointwise(
@@ -49,6 +53,12 @@ def _function(name, fn, grad, oracle, doc, domain=None, aliases=(), accepts=fiel
         to_float=True,
         **more,
     )
+
+
+def _acosh_slope(g: Any, x: Any):
+    # on complex numbers by parts: the branch of the square root of a product is another
+    compound = isinstance(x, Compound)
+    return g * (rsqrt(x - 1) * rsqrt(x + 1)) if compound else g * rsqrt(x * x - 1)
 
 
 _function("exp", exp, lambda g, x, y: g * y, "numpy.exp(x)", "e ** input.")
@@ -83,7 +93,7 @@ _function(
 _function(
     "acosh",
     acosh,
-    lambda g, x: g * (rsqrt(x - 1) * rsqrt(x + 1)) if isinstance(x, Compound) else g * rsqrt(x * x - 1),
+    lambda g, x: _acosh_slope(g, x),
     "numpy.arccosh(x)",
     "Inverse hyperbolic cosine.",
     (1.2, 4),

@@ -35,6 +35,7 @@ BASE_OPS = {
 }  # fmt: skip
 #: `shr` is arithmetic on signed dtypes and logical on u8. `div` on integers truncates; `rem` has the dividend's sign (C's rule).
 #: `rint` rounds halves to even. `min`/`max` give NaN when either side is. `mulhi_u32` takes and gives i64 that hold uint32 values.
+#: `loop` (any number of arguments) repeats formulas of its own: see `loop()`.
 
 REDUCE_KINDS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 
@@ -152,8 +153,15 @@ class Compound:
     generated for are its `parts`."""
 
     __slots__ = ()
-    parts: tuple[Expr, ...]
-    dtype: str
+
+    @property
+    def parts(self) -> tuple[Expr, ...]:
+        raise AttributeError("parts")
+
+    @property
+    def dtype(self) -> str:
+        raise AttributeError("dtype")
+
     constant: Any
     from_real: Any
     cast: Any
@@ -229,7 +237,7 @@ def const(value, dtype: str) -> Expr:
     return make("const", (), dtype, value)
 
 
-def as_expr(value, dtype: str) -> Expr:
+def as_expr(value, dtype: str) -> Any:
     """`value` itself, or a Python number as a constant of `dtype`."""
     return value if isinstance(value, (Expr, Compound)) else const(value, dtype)
 
@@ -334,7 +342,7 @@ def select(condition: Expr, a, b) -> Expr:
     return make("select", (condition, a, b), dtype)
 
 
-def cast(x: Expr, dtype: str) -> Expr:
+def cast(x: Any, dtype: str) -> Any:
     """Value conversion. To b1: nonzero. Float to integer truncates and saturates (8 and 16
     bits: at the ends of 32, then wraps), NaN gives 0."""
     dtype = COMPUTE_OF[dtype]
@@ -365,6 +373,52 @@ def mod_pio2(x: Expr, limit: int) -> tuple[Expr, Expr]:
 
 
 BASE_OPS["round_to"] = BASE_OPS["mod_pio2"] = 1
+
+
+class Loop:
+    """What a `loop` node repeats: the new states and the condition, as formulas over `load(j)`; j counts the states, then
+    the values from outside. Equal to every loop of the same formulas."""
+
+    __slots__ = ("_text", "condition", "limit", "steps")
+
+    def __init__(self, condition: Expr, steps: tuple[Expr, ...], limit: int):
+        self.condition, self.steps, self.limit, self._text = condition, steps, limit, ""
+
+    def __eq__(self, other):
+        return isinstance(other, Loop) and self._key() == other._key()
+
+    def __hash__(self):
+        return hash(self._key())
+
+    def _key(self):
+        return self.condition, self.steps, self.limit
+
+    def __repr__(self):
+        if not self._text:
+            number: dict[Expr, int] = {}
+            lines = [f"loop {self.limit}"]
+            for e in topological(self.condition, *self.steps):
+                number[e] = len(number)
+                attr = e.attr.hex() if isinstance(e.attr, float) else repr(e.attr)
+                lines.append(f"{e.op} {e.dtype} {attr} {' '.join(str(number[a]) for a in e.args)}")
+            lines.append(" ".join(str(number[e]) for e in (self.condition, *self.steps)))
+            self._text = "; ".join(lines)
+        return self._text
+
+
+def loop(states: tuple[Expr, ...], step, *outside: Expr, limit: int) -> tuple[Expr, ...]:
+    """Repeats a step while its condition holds, at most `limit` times, each element as often as it needs.
+
+    step(*states, *outside) gives the condition and the new states: (b1, (state, ...)). Values of elements that are done
+    stay as they are. Returns the last states. A loop has no derivative: primitives made of one state theirs.
+    """
+    values = (*states, *outside)
+    condition, steps = step(*(load(j, v.dtype) for j, v in enumerate(values)))
+    steps = tuple(as_expr(new, old.dtype) for new, old in zip(steps, states, strict=True))
+    if condition.dtype != "b1" or any(new.dtype != old.dtype for new, old in zip(steps, states)):
+        raise TypeError("loop(): the step must give a b1 and states of the dtypes that it was given")
+    body = Loop(condition, steps, limit)
+    return tuple(make("loop", values, state.dtype, (body, k)) for k, state in enumerate(states))
 
 
 def bitcast(x: Expr, dtype: str) -> Expr:

@@ -36,7 +36,7 @@ structured(
     form="along",
     role="gather",
     out=True,
-    front=lambda input, dim, index, *, sparse_grad: F.gather(input, dim, index),
+    front=lambda input, dim, index, *, sparse_grad=False: F.gather(input, dim, index),
     grad=lambda g, input_shape, dim, index: (F.scatter_add(F.zeros(input_shape, dtype=g.dtype), dim, index, g), None),
     samples=lambda t: [((t(3, 4), 1, t.ints(3, 2, high=4)), {}), ((t(3, 4), 0, t.ints(2, 4, high=3)), {})],
     oracle="lambda x, d, i: numpy.take_along_axis(x, i, d)",

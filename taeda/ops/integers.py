@@ -1,82 +1,94 @@
-"""Divisors of integers, and the parts and neighbours of floating point numbers."""
+"""Functions of whole numbers, and of floating point numbers as whole steps: gcd, lcm, frexp."""
 
 from __future__ import annotations
 
-from .expr import Expr, as_expr, bitcast, cast, const, select
+import math
+
+from .expr import Expr, as_expr, bitcast, cast, const, loop, select
+from .helpers import tensor_argument
 from .namespace import F
-from .scalar import isinf, isnan
 from .table import composite, floating, integral, pointwise
 
-#: Steps of Euclid's algorithm that integers of a width can take.
-_STEPS = {"u8": 13, "i8": 11, "i16": 23, "i32": 46, "i64": 92}
 
-
+# -- divisors ----------------------------------------------------------------------------------------------------------
 def _gcd(a: Expr, b: Expr) -> Expr:
-    a, b = abs(a), abs(b)
-    for _ in range(_STEPS[a.dtype]):
-        done = b.eq(0)
-        a, b = select(done, a, b), select(done, b, a % b)
-    return a
+    """Euclid's algorithm; 92 steps are enough for 64 bits (Lame 1844)."""
+    found, _ = loop((a, b), lambda a, b: (b.ne(0), (b, a % b)), limit=93)
+    return abs(found)
 
 
 def _lcm(a: Expr, b: Expr) -> Expr:
-    g = _gcd(a, b)
-    return select(g.eq(0), as_expr(0, a.dtype), abs(a / g * b))
+    divisor = _gcd(a, b)
+    return abs(select(divisor.eq(0), as_expr(0, a.dtype), a / divisor * b))
 
 
-pointwise(
-    "gcd", _gcd, accepts=integral, oracle="numpy.gcd(a, b)", domain=(-90, 90),
-    doc="Greatest common divisor, not negative; gcd(0, 0) is 0.",
-)  # fmt: skip
-pointwise(
-    "lcm", _lcm, accepts=integral, oracle="numpy.lcm(a, b)", domain=(-9, 9),
-    doc="Least common multiple, not negative.",
-)  # fmt: skip
+def _whole_samples(t):
+    a, b = t.ints(3, 4, low=-40, high=40), t.ints(4, low=-40, high=40)
+    return [((a, b), {}), ((a * 6, b[0] * 0), {})]
 
 
-def _exponent(x: Expr) -> Expr:
-    """e with x = m 2^e and 0.5 <= |m| < 1; 0 for 0 and what is not finite."""
-    y = cast(x, "f64")
-    small = abs(y) < 2.0**-1000
-    bits = bitcast(select(small, y * 2.0**100, y), "i64")
-    e = ((bits >> 52) & 2047) - 1022 - select(small, const(100, "i64"), 0)
-    return select(y.eq(0) | isinf(y) | isnan(y), const(0, "i64"), e)
+for _name, _fn, _doc in (
+    ("gcd", _gcd, "The greatest common divisor, element by element; gcd(0, 0) is 0."),
+    ("lcm", _lcm, "The least common multiple, element by element; 0 where one of the two is 0."),
+):
+    pointwise(
+        _name,
+        _fn,
+        types="TT->T",
+        params="Tensor input, Tensor other",
+        grad=False,
+        accepts=integral,
+        samples=_whole_samples,
+        oracle=f"numpy.{_name}",
+        doc=_doc,
+    )
+
+
+# -- parts of a floating point number ----------------------------------------------------------------------------------
+def _exponent_bits(x: Expr) -> tuple[Expr, Expr, Expr]:
+    """(bits of the magnitude scaled to be normal, exponent as frexp counts it, whether x is 0, infinite or NaN)."""
+    whole, places, bias = ("i32", 23, 126) if x.dtype == "f32" else ("i64", 52, 1022)
+    a = abs(x)
+    smallest = 2.0 ** (1 - bias)
+    lift = places + 2
+    bits = bitcast(select(a < smallest, a * 2.0**lift, a), whole)
+    exponent = (bits >> places) - bias - select(a < smallest, const(lift, whole), const(0, whole))
+    special = a.eq(0) | ~(a < math.inf)
+    return bits, exponent, special
 
 
 def _mantissa(x: Expr) -> Expr:
-    y = cast(x, "f64")
-    small = abs(y) < 2.0**-1000
-    bits = bitcast(select(small, y * 2.0**100, y), "i64")
-    m = bitcast((bits & ~(2047 << 52)) | (1022 << 52), "f64")
-    return cast(select(y.eq(0) | isinf(y) | isnan(y), y, m), x.dtype)
+    bits, _, special = _exponent_bits(x)
+    places, bias = (23, 126) if x.dtype == "f32" else (52, 1022)
+    y = bitcast((bits & ((1 << places) - 1)) | (bias << places), x.dtype)
+    return select(special, x, select(x < 0, -y, y))
 
 
-pointwise("_exponent", _exponent, types="T->i", accepts=floating, method=False, function=False, grad=False)
+def _exponent(x: Expr) -> Expr:
+    _, exponent, special = _exponent_bits(x)
+    return cast(select(special, const(0, exponent.dtype), exponent), "i64")
+
+
 pointwise(
-    "_mantissa",
-    lambda x, e: _mantissa(x),
-    types="Ti->T",
-    params="Tensor input, Tensor exponent",
+    "_frexp_mantissa",
+    _mantissa,
+    types="T->T",
+    grad=lambda g, x, y: select((abs(x) < math.inf) & x.ne(0), g * (y / x), g),
     accepts=floating,
     method=False,
-    function=False,
-    grad=(lambda g, x, e: g * _power_of_two(-e, g.dtype), None),
+    oracle="numpy.frexp(x)[0]",
+    domain=(0.51, 0.99),
 )
+pointwise("_frexp_exponent", _exponent, types="T->i", params="Tensor input", grad=False, accepts=floating, method=False)
 
 
-def _power_of_two(e: Expr, dtype: str) -> Expr:
-    return cast(bitcast((e + 1023) << 52, "f64"), dtype)
+@composite(method=True, out=True, opcheck=False)
+def frexp(input):
+    """(mantissa, exponent): input = mantissa * 2 ** exponent with a magnitude of [1/2, 1), and exponent int32.
 
-
-@composite(method=True, opcheck=False)
-def frexp(input, *, out=None):
-    """(mantissa, exponent) with input = mantissa * 2^exponent and 0.5 <= |mantissa| < 1."""
-    if not isinstance(input, F.Tensor):
-        raise TypeError(f"frexp(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    0, infinities and NaN are their own mantissa, with exponent 0.
+    """
+    tensor_argument("frexp", "input", input)
     if not input.is_floating_point():
-        raise RuntimeError(
-            f"torch.frexp() only supports floating-point dtypes, got {input.dtype}".replace("torch.", "")
-        )
-    exponent = F._exponent(input)
-    result = F.result_tuple("frexp", (F._mantissa(input, exponent), F.cast(exponent, F.int32)))
-    return result if out is None else F.write_pair("frexp", result, out)
+        raise RuntimeError(f"frexp(): only supports floating-point dtypes, got {input.dtype}")
+    return F.result_pair("frexp", F._frexp_mantissa(input), F._frexp_exponent(input).to(F.int32))

@@ -133,12 +133,6 @@ def linalg_vecdot(x, y, *, dim=-1):
     return F.sum(F.conj(x) * y, dim)
 
 
-@composite("vecdot", out=True)
-def _vecdot(x, y, dim=-1):
-    """linalg.vecdot."""
-    return F.linalg_vecdot(x, y, dim=dim)
-
-
 @composite(function=False, out=True)
 def linalg_cross(input, other, *, dim=-1):
     """The cross product along a dimension of size 3; the others broadcast."""

@@ -125,7 +125,9 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
 @composite(nn=True, function=False, samples=_pair_samples, oracle="oracles.reduced(lambda x, t: numpy.abs(x - t))")
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """|input - target|, reduced."""
-    return _weighted(F._l1(input, target), weight, _mode(reduction, size_average, reduce))
+    exact = F.result_type(input, target).is_floating_point
+    loss = F._l1(input, target) if exact else F.abs(input - target)
+    return _weighted(loss, weight, _mode(reduction, size_average, reduce))
 
 
 @composite(
@@ -152,7 +154,9 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """Quadratic within delta of the target, linear beyond with slope delta; reduced."""
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    return _weighted(F._huber(input, target, delta), weight, _mode(reduction, None, None))
+    loss, mode = F._huber(input, target, delta), _mode(reduction, None, None)
+    # The mean counts every element once, unlike that of the other weighted losses.
+    return _reduced(_weighted(loss, weight, "none"), mode)
 
 
 @composite(
@@ -176,8 +180,9 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
 
 
 @composite(
-    nn=True,
-    function=True,
+    "_nn_binary_cross_entropy_with_logits",
+    nn="binary_cross_entropy_with_logits",
+    function=False,
     oracle="oracles.bce_logits",
     samples=lambda t: [
         ((t(3, 4), t(3, 4, low=0, high=1)), {}),
@@ -284,6 +289,14 @@ def _check_classes(input, target, op):
         raise RuntimeError(f"{op}(): expected target of an integer dtype, got {target.dtype}")
 
 
+def _check_weight(op, input, weight):
+    if weight is not None and list(weight.shape) != [input.shape[min(1, input.dim() - 1)]]:
+        raise RuntimeError(
+            f"{op}(): weight must have one entry for each class of the input {list(input.shape)}, got "
+            f"{list(weight.shape)}"
+        )
+
+
 def _picked(values, safe):
     """values[..., safe] with the bounds of `safe` checked by the gather."""
     return F.squeeze(F._pick(values, -1, F.unsqueeze(safe, -1)), -1)
@@ -302,6 +315,7 @@ def _average(loss, keep, weights, mode):
 
 @composite(
     nn=True,
+    function=False,
     oracle="oracles.nll_loss",
     samples=lambda t: [
         ((t(3, 5), t.ints(3, high=5)), {}),
@@ -313,6 +327,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     """-input at the target class (input holds log-probabilities), reduced."""
     mode = _mode(reduction, size_average, reduce)
     _check_classes(input, target, "nll_loss")
+    _check_weight("nll_loss", input, weight)
     x = _class_last(input, "nll_loss")
     target = F.cast(target, F.int64)
     safe = F._class_index(target, ignore_index)
@@ -343,8 +358,11 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if input.dim() == target.dim() and target.dtype.is_floating_point:
+        if ignore_index >= 0:
+            raise RuntimeError("cross_entropy(): ignore_index is not supported for class probabilities")
         return _probability_loss(input, target, weight, mode, label_smoothing)
     _check_classes(input, target, "cross_entropy")
+    _check_weight("cross_entropy", input, weight)
     x = _class_last(input, "cross_entropy")
     classes = x.shape[-1]
     if target.dtype is not F.int64:
@@ -361,6 +379,42 @@ def cross_entropy(
         spread = -F.sum(logs if weight is None else logs * weight, -1)
         loss = loss * (1 - label_smoothing) + spread * (label_smoothing / classes)
     return _average(loss, keep, weights, mode)
+
+
+@composite(nn=True, function=False)
+def linear_cross_entropy(
+    input,
+    linear_weight,
+    target,
+    *,
+    linear_bias=None,
+    weight=None,
+    reduction="mean",
+    ignore_index=None,
+    label_smoothing=0.0,
+    options=None,
+):
+    """cross_entropy() of linear(input, linear_weight, linear_bias): input [N, in] or [in], linear_weight [C, in] or
+    [C, ..., in], linear_bias [C] or [C, ...]. `options` says in PyTorch how to cut the work in chunks to save memory;
+    the result is the same."""
+    op = "linear_cross_entropy"
+    if input.shape[-1] != linear_weight.shape[-1]:
+        raise RuntimeError(
+            f"{op}(): the last dimensions of input and linear_weight must be the same, got {list(input.shape)} and "
+            f"{list(linear_weight.shape)}"
+        )
+    sizes = list(linear_weight.shape[:-1])
+    flat = linear_weight if len(sizes) == 1 else F.flatten(linear_weight, 0, -2)
+    logits = F.linear(input, flat)
+    if len(sizes) > 1:
+        logits = F.reshape(logits, [*input.shape[:-1], *sizes])
+    if linear_bias is not None:
+        if linear_bias.dim() == 1 and len(sizes) > 1:
+            linear_bias = F.reshape(linear_bias, [-1, *[1] * (len(sizes) - 1)])
+        logits = logits + linear_bias
+    return F.cross_entropy(
+        logits, target, weight, None, -100 if ignore_index is None else ignore_index, None, reduction, label_smoothing
+    )
 
 
 def _fused_cross_entropy(x, target, safe, ignore_index, mode):
@@ -394,7 +448,9 @@ def _probability_loss(input, target, weight, mode, smoothing):
 
 # -- further losses ----------------------------------------------------------------------------------------------------
 @composite(
-    nn=True,
+    "_nn_kl_div",
+    nn="kl_div",
+    function=False,
     oracle="lambda x, t, reduction='mean', log_target=False: (scipy.special.xlogy(t, t) - t * x).mean()",
     samples=lambda t: [((t(3, 4), t(3, 4, low=0.1, high=1)), {})],
 )
@@ -402,12 +458,14 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
     """target * (log(target) - input), reduced; "batchmean" divides the sum by the batch."""
     loss = F.exp(target) * (target - input) if log_target else F.xlogy(target, target) - target * input
     if reduction == "batchmean":
-        return F.sum(loss) / input.shape[0]
+        return F.sum(loss) / input.shape[0] if input.dim() else F.sum(loss)
     return _reduced(loss, _mode(reduction, size_average, reduce))
 
 
 @composite(
-    nn=True,
+    "_nn_poisson_nll_loss",
+    nn="poisson_nll_loss",
+    function=False,
     oracle="lambda x, t: (numpy.exp(x) - t * x).mean()",
     samples=lambda t: [((t(3, 4), t(3, 4, low=0, high=4)), {})],
 )
@@ -430,6 +488,16 @@ def poisson_nll_loss(
 )
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
     """Negative log likelihood of a normal with mean input and variance var, reduced."""
+    if not isinstance(var, F.Tensor):
+        if var < 0:
+            raise ValueError(f"gaussian_nll_loss(): var has negative entries: {var}")
+        var = F.full(input.shape, var, dtype=input.dtype)
+    elif F.values_known() and bool(F.lt(var, 0).any()):
+        raise ValueError("gaussian_nll_loss(): var has negative entries")
+    if tuple(var.shape) not in (shape := tuple(input.shape), shape[:-1], (*shape[:-1], 1)):
+        raise ValueError(
+            f"gaussian_nll_loss(): var of size {list(var.shape)} does not fit to an input of {list(shape)}"
+        )
     if var.dim() and var.dim() == input.dim() - 1 and tuple(var.shape) == tuple(input.shape[:-1]):
         var = F.unsqueeze(var, -1)
     var = F.clamp_min(var, eps)
@@ -449,53 +517,56 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
 
 
 @composite(
-    nn=True,
+    "_nn_margin_ranking_loss",
+    nn="margin_ranking_loss",
+    function=False,
     oracle="lambda a, b, t, margin=0: numpy.maximum(-t * (a - b) + margin, 0).mean()",
     samples=lambda t: [((t(4), t(4), t(4)), {"margin": 0.5})],
 )
 def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
     """max(0, -target * (input1 - input2) + margin), reduced."""
+    if not input1.dim() == input2.dim() == target.dim():
+        raise RuntimeError(
+            f"margin_ranking_loss(): all tensors should have the same number of dimensions, got {list(input1.shape)}, "
+            f"{list(input2.shape)} and {list(target.shape)}"
+        )
     return _reduced(F.clamp_min(-target * (input1 - input2) + margin, 0), _mode(reduction, size_average, reduce))
 
 
-@composite(nn=True)
+@composite("_nn_hinge_embedding_loss", nn="hinge_embedding_loss", function=False)
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
     """input where target is 1, max(0, margin - input) where it is -1; reduced."""
-    loss = F._where(F.eq(target, 1), input, F.clamp_min(margin - input, 0))
+    loss = F._where(F.ne(target, 1), F.clamp_min(margin - input, 0), 0) + F._where(F.ne(target, -1), input, 0)
     return _reduced(loss, _mode(reduction, size_average, reduce))
 
 
-@composite(
-    nn=True,
-    samples=lambda t: [((t(3, 4), t(3, 4)), {}), ((t(3, 4), t(3, 4)), {"dim": 0})],
-    oracle="lambda a, b, dim=1: (a * b).sum(dim) / numpy.linalg.norm(a, 2, dim) / numpy.linalg.norm(b, 2, dim)",
-)
-def cosine_similarity(x1, x2, dim=1, eps=1e-8):
-    """Cosine of the angle between vectors along a dimension."""
-    a, b = F.clamp_min(F.norm(x1, 2, dim, True), eps), F.clamp_min(F.norm(x2, 2, dim, True), eps)
-    return F.sum((x1 / a) * (x2 / b), dim)
-
-
-@composite(nn=True)
+@composite("_nn_cosine_embedding_loss", nn="cosine_embedding_loss", function=False)
 def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
     """1 - cos where target is 1, max(0, cos - margin) where it is -1; reduced."""
+    if target.dim() > 1:
+        raise RuntimeError(f"cosine_embedding_loss(): expected a 0D or 1D target, got {target.dim()}D")
+    if input1.dim() != target.dim() + 1 or input2.dim() != target.dim() + 1:
+        raise RuntimeError(
+            f"cosine_embedding_loss(): a {target.dim()}D target expects {target.dim() + 1}D inputs, got "
+            f"{list(input1.shape)} and {list(input2.shape)}"
+        )
     cos = F.cosine_similarity(input1, input2, -1)
-    return _reduced(
-        F._where(F.eq(target, 1), 1 - cos, F.clamp_min(cos - margin, 0)), _mode(reduction, size_average, reduce)
-    )
+    loss = F._where(F.eq(target, 1), 1 - cos, 0) + F._where(F.eq(target, -1), F.clamp_min(cos - margin, 0), 0)
+    return _reduced(loss, _mode(reduction, size_average, reduce))
 
 
-@composite(nn=True)
-def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
-    """p-norm of the differences along the last dimension."""
-    return F.norm(x1 - x2 + eps, p, -1, keepdim)
-
-
-@composite(nn=True)
+@composite("_nn_triplet_margin_loss", nn="triplet_margin_loss", function=False)
 def triplet_margin_loss(
     anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean"
 ):
     """max(0, d(anchor, positive) - d(anchor, negative) + margin), reduced."""
+    if margin <= 0:
+        raise ValueError(f"triplet_margin_loss(): margin must be greater than 0, got {margin}")
+    if not anchor.dim() == positive.dim() == negative.dim():
+        raise RuntimeError(
+            "triplet_margin_loss(): expected anchor, positive and negative to have the same number of dimensions, got "
+            f"{anchor.dim()}, {positive.dim()} and {negative.dim()}"
+        )
     far = F.pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = F.minimum(far, F.pairwise_distance(positive, negative, p, eps))

@@ -6,8 +6,12 @@ Besides operators it carries the dtypes (`F.float32`) and the few functions of t
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 #: The annotation of a parameter of a composite that must be a tensor, where its name does not say so already.
-Tensor = object
+Tensor: Any = object
 
 
 class Namespace:
@@ -15,6 +19,10 @@ class Namespace:
 
     def __getattr__(self, name: str):
         raise AttributeError(f"taeda has no operator or dtype named {name!r}")
+
+    if TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
 
 F = Namespace()

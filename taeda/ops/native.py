@@ -45,7 +45,7 @@ def native_group_norm(input, weight, bias, N, C, HxW, group, eps):
 def native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps):
     """batch_norm(): (output, mean, reciprocal of the standard deviation) of this batch; empty ones unless training."""
     tensor_argument("native_batch_norm", "input", input)
-    out = F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    out = F._nn_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     if not training:
         return out, F.zeros((0,), dtype=input.dtype), F.zeros((0,), dtype=input.dtype)
     return out, *_moments(input, [d for d in range(input.dim()) if d != 1], eps, False)

@@ -16,7 +16,7 @@ def vjp(formula, inputs, gradients):
     """Gradients of `formula(*inputs)` (written in differentiable operators) for the given output gradients: the double
     backward of a fused kernel, rarely run, is taken from its definition."""
     with F.enable_grad():
-        # by aliases: one input may be computed from another, and each gradient is that of its own place alone
+        # Aliases, because an input may depend on another one: only the formula's own slopes are wanted.
         inputs = [F.alias(x) if isinstance(x, F.Tensor) and x.requires_grad else x for x in inputs]
         results = formula(*inputs)
     tracked = [x for x in inputs if isinstance(x, F.Tensor) and x.requires_grad]
@@ -90,11 +90,6 @@ rows_op(
 )
 
 
-def _third(stacklevel, dtype):
-    """softmax(x, dim, dtype) of tensors and of the package; in nn.functional the third argument is something else."""
-    return stacklevel if isinstance(stacklevel, F.dtype) else dtype
-
-
 def _along(op, input, dim, dtype, name):
     if dtype is not None:
         input = F.cast(input, dtype)
@@ -113,26 +108,36 @@ def _along(op, input, dim, dtype, name):
 
 @composite(
     method=True,
-    nn=True,
     out=True,
     samples=lambda t: [((t(3, 4), -1), {}), ((t(3, 4), 0), {}), ((t(2, 3, 4), 1), {}), ((t(), 0), {})],
     oracle="lambda x, d: scipy.special.softmax(x, d if x.ndim else None)",
 )
-def softmax(input, dim=None, _stacklevel=3, dtype=None):
+def softmax(input, dim, dtype=None):
     """exp(input) normalised to sum 1 along a dimension."""
-    return _along(F._softmax, input, dim, _third(_stacklevel, dtype), "softmax")
+    return _along(F._softmax, input, dim, dtype, "softmax")
+
+
+@composite("_nn_softmax", nn="softmax", function=False)
+def _softmax_form(input, dim=None, _stacklevel=3, dtype=None):
+    """exp(input) normalised to sum 1 along a dimension (by default 0 for 0, 1 or 3 dimensions, else 1)."""
+    return _along(F._softmax, input, dim, dtype, "softmax")
 
 
 @composite(
     method=True,
-    nn=True,
     out=True,
     samples=lambda t: [((t(3, 4), -1), {}), ((t(3, 4), 0), {}), ((t(2, 3, 4), 1), {})],
     oracle="lambda x, d: scipy.special.log_softmax(x, d)",
 )
-def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
+def log_softmax(input, dim, dtype=None):
     """log(softmax(input)) along a dimension."""
-    return _along(F._log_softmax, input, dim, _third(_stacklevel, dtype), "log_softmax")
+    return _along(F._log_softmax, input, dim, dtype, "log_softmax")
+
+
+@composite("_nn_log_softmax", nn="log_softmax", function=False)
+def _log_softmax_form(input, dim=None, _stacklevel=3, dtype=None):
+    """log(softmax(input)) along a dimension (by default 0 for 0, 1 or 3 dimensions, else 1)."""
+    return _along(F._log_softmax, input, dim, dtype, "log_softmax")
 
 
 @composite(
@@ -140,7 +145,7 @@ def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
 )
 def softmin(input, dim=None, _stacklevel=3, dtype=None):
     """softmax(-input)."""
-    return F.softmax(-input, dim, dtype=dtype)
+    return F._nn_softmax(-input, dim, dtype=dtype)
 
 
 def _second(formula):
@@ -227,7 +232,9 @@ def _per_element(value, shape, name, op):
 
 
 @composite(
-    nn=True,
+    "_nn_layer_norm",
+    nn="layer_norm",
+    function=False,
     samples=lambda t: [
         ((t(3, 4), (4,)), {}),
         ((t(2, 3, 4), (4,), t(4), t(4)), {}),
@@ -307,7 +314,9 @@ def _affine(x, weight, bias):
 
 
 @composite(
-    nn=True,
+    "_nn_group_norm",
+    nn="group_norm",
+    function=False,
     samples=lambda t: [((t(2, 4, 3), 2, t(4), t(4)), {}), ((t(2, 4, 3, 3), 4), {})],
     oracle="oracles.group_norm",
 )
@@ -324,18 +333,29 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05):
 
 
 @composite(
-    nn=True,
+    "_nn_instance_norm",
+    nn="instance_norm",
+    function=False,
     samples=lambda t: [((t(2, 3, 4),), {}), ((t(2, 3, 2, 2),), {"weight": t(3), "bias": t(3)})],
-    function=True,
     oracle="oracles.instance_norm",
 )
 def instance_norm(
     input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-05
 ):
-    """Normalised over the positions of each channel of each sample."""
+    """Normalised over the positions of each channel of each sample; running statistics, where given, follow their means
+    over the batch."""
     if not use_input_stats:
-        return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    return F.group_norm(input, input.shape[1], weight, bias, eps)
+        return F._nn_batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    spatial = list(range(2, input.dim()))
+    count = product(input.shape[2:])
+    if count == 1:
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {list(input.shape)}")
+    if running_mean is not None and running_var is not None:
+        with F.no_grad():
+            variance, mean = F.var_mean(input.detach(), spatial)
+            running_mean.lerp_(F.cast(F.mean(mean, 0), running_mean.dtype), momentum)
+            running_var.lerp_(F.cast(F.mean(variance, 0), running_var.dtype), momentum)
+    return F._nn_group_norm(input, input.shape[1], weight, bias, eps)
 
 
 pointwise(
@@ -351,7 +371,9 @@ pointwise(
 
 
 @composite(
-    nn=True,
+    "_nn_batch_norm",
+    nn="batch_norm",
+    function=False,
     samples=lambda t: [((t(4, 3), None, None, t(3), t(3), True), {}), ((t(4, 3, 5), t(3), t(3, low=0.5, high=1)), {})],
     oracle="oracles.batch_norm",
 )
@@ -360,10 +382,11 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
     if input.dim() < 2:
         raise RuntimeError(f"batch_norm(): expected at least 2 dimensions, got {input.dim()}")
     dims = (0, *range(2, input.dim()))
-    use_batch = training or running_mean is None
-    if use_batch:
+    if not training and (running_mean is None or running_var is None):
+        raise RuntimeError("batch_norm(): running_mean and running_var must be given unless training")
+    if training:
         count = product(input.shape[d] for d in dims)
-        if isinstance(count, int) and count <= 1 and training:
+        if isinstance(count, int) and count <= 1:
             raise ValueError(
                 f"Expected more than 1 value per channel when training, got input size {list(input.shape)}"
             )
@@ -371,7 +394,7 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         center = F.sum(x, dims, True) / count
         d = x - center
         variance = F._sum_squares(d, dims, True) / count
-        if training and running_mean is not None:
+        if running_mean is not None:
             with F.no_grad():
                 running_mean.lerp_(F.cast(F.reshape(center, (-1,)), running_mean.dtype), momentum)
                 running_var.lerp_(
@@ -386,6 +409,8 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
 @composite(nn=True, function=False, samples=lambda t: [((t(2, 5, 3, 3), 3), {})], oracle="oracles.local_response_norm")
 def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
     """input over a power of the mean square across neighbouring channels."""
+    if input.dim() < 3:
+        raise ValueError(f"local_response_norm(): expected 3D or higher dimensionality input, got {input.dim()}D")
     square = F.unsqueeze(F.square(input), 1)
     tail = [0, 0] * (input.dim() - 2)
     padded = F.pad(square, [*tail, size // 2, (size - 1) // 2])

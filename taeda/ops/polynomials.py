@@ -1,174 +1,159 @@
-"""Orthogonal polynomials of a degree that may differ from element to element."""
+"""Orthogonal polynomials of a degree given element by element.
+
+Recurrences, computed in float64 as loops of each element's own length. Chebyshev polynomials of degrees above 64 come from
+their closed forms: with x = cos(t), T_n = cos(n t), U_n = sin((n+1) t)/sin(t), V_n = cos((n+1/2) t)/cos(t/2) and
+W_n = sin((n+1/2) t)/sin(t/2); hyperbolic functions for |x| > 1.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-from .expr import Expr, as_expr, cast, select
-from .gamma import in_double
-from .namespace import F
-from .scalar import acos, acosh, cos, cosh, isnan, sin, sinh, trunc
-from .table import composite, floating, pointwise
+from .expr import Expr, as_expr, cast, const, loop, select, sqrt
+from .scalar import acos, cos, cosh, log1p, sin, sinh
+from .table import floating, pointwise
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-
-def _sign(n: Expr) -> Expr:
-    """(-1)^n."""
-    odd = (n - 2 * trunc(n * 0.5)).ne(0)
-    return select(odd, as_expr(-1, n.dtype), 1)
+_CLOSED = 64
+#: Higher degrees give NaN: of Laguerre's and Legendre's polynomials, of Hermite's (by dtype, as in PyTorch).
+_HIGHEST, _HIGHEST_HERMITE = 1 << 24, {"f32": 128, "f64": 512}
 
 
-def _outside(x: Expr) -> tuple[Expr, Expr]:
-    """(|x| > 1, acosh |x|)."""
-    return abs(x) > 1, acosh(select(abs(x) > 1, abs(x), as_expr(1, x.dtype)))
+def _recurrence(n: Expr, first: Expr, x: Expr, step: Callable, limit: int) -> Expr:
+    """p_n from p_0 = 1, p_1 = `first` and p_{k+1} = step(x, k, p_k, p_{k-1}); k is a float64."""
+
+    def repeat(p, q, k, n, x):
+        return (k < n) & q.eq(q), (q, step(x, cast(k, "f64"), q, p), k + 1)
+
+    _, last, _ = loop((as_expr(1, "f64"), first, const(1, "i64")), repeat, n, x, limit=limit)
+    return select(n < 0, as_expr(0, "f64"), select(n.eq(0), as_expr(1, "f64"), last))
 
 
-def _angle(x: Expr) -> Expr:
-    return acos(select(abs(x) > 1, as_expr(0, x.dtype), x))
+def _polynomial(name: str, formula: Callable, doc: str, oracle: str, domain) -> None:
+    def fn(x: Expr, degree: Expr) -> Expr:
+        whole = cast(select(degree.eq(degree), degree, as_expr(-1, degree.dtype)), "i64")
+        return cast(formula(cast(x, "f64"), whole, x.dtype), x.dtype)
 
-
-def _degree(n: Expr) -> Expr:
-    return trunc(n)
-
-
-def _kind(x: Expr, n: Expr, inside: Expr, outside: Expr, at_one: Expr, at_minus_one: Expr) -> Expr:
-    found = select(abs(x) > 1, outside, inside)
-    found = select(x.eq(1), at_one, select(x.eq(-1), at_minus_one, found))
-    found = select(n < 0, as_expr(0, x.dtype), found)
-    return select(isnan(x), x, found)
-
-
-@in_double
-def chebyshev_t(x: Expr, n: Expr) -> Expr:
-    n, theta = _degree(n), _angle(x)
-    grown = cosh(n * _outside(x)[1])
-    one = as_expr(1, x.dtype)
-    return _kind(x, n, cos(n * theta), select(x < 0, _sign(n) * grown, grown), one, _sign(n))
-
-
-@in_double
-def chebyshev_u(x: Expr, n: Expr) -> Expr:
-    n, theta = _degree(n), _angle(x)
-    u = _outside(x)[1]
-    grown = sinh((n + 1) * u) / sinh(u)
-    return _kind(
-        x, n, sin((n + 1) * theta) / sin(theta), select(x < 0, _sign(n) * grown, grown), n + 1, _sign(n) * (n + 1)
-    )
-
-
-@in_double
-def chebyshev_v(x: Expr, n: Expr) -> Expr:
-    n, theta = _degree(n), _angle(x)
-    u = _outside(x)[1]
-    above = cosh((n + 0.5) * u) / cosh(u * 0.5)
-    below = _sign(n) * sinh((n + 0.5) * u) / sinh(u * 0.5)
-    inside = cos((n + 0.5) * theta) / cos(theta * 0.5)
-    return _kind(x, n, inside, select(x < 0, below, above), as_expr(1, x.dtype), _sign(n) * (n * 2 + 1))
-
-
-@in_double
-def chebyshev_w(x: Expr, n: Expr) -> Expr:
-    n, theta = _degree(n), _angle(x)
-    u = _outside(x)[1]
-    above = sinh((n + 0.5) * u) / sinh(u * 0.5)
-    below = _sign(n) * cosh((n + 0.5) * u) / cosh(u * 0.5)
-    inside = sin((n + 0.5) * theta) / sin(theta * 0.5)
-    return _kind(x, n, inside, select(x < 0, below, above), n * 2 + 1, _sign(n))
-
-
-def _doc(text: str) -> str:
-    return f"{text} of degree n at input. No gradient, as in PyTorch."
-
-
-for _letter, _fn in zip("tuvw", (chebyshev_t, chebyshev_u, chebyshev_v, chebyshev_w)):
     pointwise(
-        f"special_chebyshev_polynomial_{_letter}",
-        _fn,
+        f"special_{name}",
+        fn,
         types="TT->T",
         params="Tensor|Number input, Tensor|Number n",
+        grad=False,
         to_float=True,
         accepts=floating,
-        grad=False,
         method=False,
         function=False,
-        doc=_doc(f"The Chebyshev polynomial {_letter.upper()}"),
-    )
-    pointwise(
-        f"special_shifted_chebyshev_polynomial_{_letter}",
-        lambda x, n, _fn=_fn: cast(_fn(cast(x, "f64") * 2 - 1, cast(n, "f64")), x.dtype),
-        types="TT->T",
-        params="Tensor|Number input, Tensor|Number n",
-        to_float=True,
-        accepts=floating,
-        grad=False,
-        method=False,
-        function=False,
-        doc=_doc(f"The shifted Chebyshev polynomial {_letter.upper()}*"),
+        oracle=oracle,
+        domain=(domain, (0.1, 11)),
+        doc=f"{doc} of degree n (whole; 0 where it is negative or NaN) at input, broadcast together.",
     )
 
 
-# -- by recurrence -----------------------------------------------------------------------------------------------------
-_MOST = 4096
+# -- Chebyshev ---------------------------------------------------------------------------------------------------------
+def _closed(kind: str, a: Expr, n: Expr) -> Expr:
+    """The polynomial of degree n at a >= 0, from its closed form."""
+    n = cast(n, "f64")
+    order = {"t": n, "u": n + 1}.get(kind, n + 0.5)
+    inner = acos(a)
+    outer = log1p(a - 1 + sqrt((a - 1) * (a + 1)))  # acosh
+    part = 1.0 if kind in "tu" else 0.5
+    if kind in "tv":
+        divide = (lambda y, t, f: y) if kind == "t" else (lambda y, t, f: y / f(t * part))
+        y = select(a < 1, divide(cos(order * inner), inner, cos), divide(cosh(order * outer), outer, cosh))
+        return select(a.eq(1), as_expr(1, "f64"), y)
+    y = select(a < 1, sin(order * inner) / sin(inner * part), sinh(order * outer) / sinh(outer * part))
+    return select(a.eq(1), order / part, y)
 
 
-def _recurrence(name, doc, first, step):
-    """An operator whose value at degree k + 1 is `step(x, k, at k, at k - 1)`."""
+def _chebyshev(kind: str) -> Callable:
+    mirrored = {"t": "t", "u": "u", "v": "w", "w": "v"}[kind]  # of p(-x) = (-1)^n mirrored(x)
 
-    def polynomial(input: Any, n: Any):
-        if not isinstance(input, F.Tensor) and not isinstance(n, F.Tensor):
-            raise TypeError(f"{name}(): at least one of input and n must be Tensor, got {type(input).__name__}")
-        dtype = F.result_type(input, n)
-        if dtype.is_complex:
-            raise NotImplementedError(f'"{name}" not implemented for {dtype}')
-        dtype = dtype if dtype.is_floating_point else F.get_default_dtype()
-        x = F.cast(input, F.float64) if isinstance(input, F.Tensor) else F.full((), float(input), dtype=F.float64)
-        if isinstance(n, F.Tensor):
-            degree = F.trunc(F.cast(n, F.float64)).detach()
-            most = int(degree.max().item()) if degree.numel() else 0
-        else:
-            degree, most = math.trunc(n), math.trunc(n)
-        if most > _MOST:
-            raise RuntimeError(f"{name}(): degrees of up to {_MOST} are supported, got {most}")
-        x = x.detach()
-        before, now = F.ones_like(x), first(x)
-        values = [before, now]
-        for k in range(1, most):
-            values = [values[1], step(x, k, values[1], values[0])]
-            if isinstance(degree, F.Tensor):
-                now = F.where(F.eq(degree, k + 1), values[1], now)
-        if not isinstance(degree, F.Tensor):
-            found = F.zeros_like(x) if degree < 0 else before if degree == 0 else values[1]
-        else:
-            found = F.where(F.eq(degree, 0), before, now)
-            found = F.where(F.lt(degree, 0), F.zeros_like(found), found)
-        return F.cast(found, dtype)
+    def formula(x: Expr, n: Expr, dtype: str) -> Expr:
+        start = {"t": x, "u": x * 2, "v": x * 2 - 1, "w": x * 2 + 1}[kind]
+        low = _recurrence(n, start, x, lambda x, k, q, p: (x + x) * q - p, _CLOSED)
+        a = abs(x)
+        high = _closed(kind, a, n)
+        other = high if mirrored == kind else _closed(mirrored, a, n)
+        other = select((n & 1).eq(1), -other, other)
+        return select(n > _CLOSED, select(x < 0, other, high), low)
 
-    polynomial.__name__ = polynomial.__qualname__ = name
-    polynomial.__doc__ = _doc(doc)
-    composite(f"special_{name}", function=False, out=True, opcheck=False)(polynomial)
+    return formula
 
 
-_recurrence(
+def _shifted(kind: str) -> Callable:
+    formula = _chebyshev(kind)
+    return lambda x, n, dtype: formula(x * 2 - 1, n, dtype)
+
+
+for _kind, _order in (("t", "first"), ("u", "second"), ("v", "third"), ("w", "fourth")):
+    _polynomial(
+        f"chebyshev_polynomial_{_kind}",
+        _chebyshev(_kind),
+        f"The Chebyshev polynomial of the {_order} kind",
+        f"oracles.chebyshev('{_kind}', a, b)",
+        (-1.2, 1.2),
+    )
+    _polynomial(
+        f"shifted_chebyshev_polynomial_{_kind}",
+        _shifted(_kind),
+        f"The Chebyshev polynomial of the {_order} kind, at 2 input - 1,",
+        f"oracles.chebyshev('{_kind}', 2 * a - 1, b)",
+        (-0.2, 1.2),
+    )
+
+
+# -- Hermite, Laguerre, Legendre -----------------------------------------------------------------------------------------
+def _limited(n: Expr, y: Expr, highest: int) -> Expr:
+    return select(n > highest, as_expr(math.nan, "f64"), y)
+
+
+def _hermite(scale: int) -> Callable:
+    """scale 2: the physicists' polynomials, 1: the probabilists'."""
+
+    def formula(x: Expr, n: Expr, dtype: str) -> Expr:
+        x = x * scale
+        highest = _HIGHEST_HERMITE[dtype]
+        return _limited(n, _recurrence(n, x, x, lambda x, k, q, p: x * q - k * scale * p, highest), highest)
+
+    return formula
+
+
+def _laguerre(x: Expr, n: Expr, dtype: str) -> Expr:
+    y = _recurrence(n, 1 - x, x, lambda x, k, q, p: ((k + k + 1 - x) * q - k * p) / (k + 1), _HIGHEST)
+    return _limited(n, y, _HIGHEST)
+
+
+def _legendre(x: Expr, n: Expr, dtype: str) -> Expr:
+    y = _recurrence(n, x, x, lambda x, k, q, p: ((k + k + 1) * x * q - k * p) / (k + 1), _HIGHEST)
+    return _limited(n, y, _HIGHEST)
+
+
+_polynomial(
     "hermite_polynomial_h",
-    "The physicists' Hermite polynomial H",
-    lambda x: x * 2,
-    lambda x, k, p, q: 2 * (x * p - k * q),
+    _hermite(2),
+    "The physicists' Hermite polynomial",
+    "scipy.special.eval_hermite(numpy.trunc(b).astype(int), a)",
+    (-2, 2),
 )
-_recurrence(
-    "hermite_polynomial_he", "The probabilists' Hermite polynomial He", lambda x: x, lambda x, k, p, q: x * p - k * q
+_polynomial(
+    "hermite_polynomial_he",
+    _hermite(1),
+    "The probabilists' Hermite polynomial",
+    "scipy.special.eval_hermitenorm(numpy.trunc(b).astype(int), a)",
+    (-2, 2),
 )
-_recurrence(
+_polynomial(
     "laguerre_polynomial_l",
-    "The Laguerre polynomial L",
-    lambda x: 1 - x,
-    lambda x, k, p, q: ((2 * k + 1 - x) * p - k * q) / (k + 1),
+    _laguerre,
+    "The Laguerre polynomial",
+    "scipy.special.eval_laguerre(numpy.trunc(b).astype(int), a)",
+    (-2, 2),
 )
-_recurrence(
+_polynomial(
     "legendre_polynomial_p",
-    "The Legendre polynomial P",
-    lambda x: x,
-    lambda x, k, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1),
+    _legendre,
+    "The Legendre polynomial",
+    "scipy.special.eval_legendre(numpy.trunc(b).astype(int), a)",
+    (-1.2, 1.2),
 )

@@ -351,58 +351,11 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
         return F.topk(F.squeeze(race, -2), num_samples, -1)[1]
 
 
-# The mask is a function of (seed, counter): the backward pass computes it again instead of keeping it.
-pointwise(
-    "_dropout",
-    lambda x, seed, offset, p, scale: select(uniform(seed, offset + index(), "f32") >= cast(p, "f32"), x * scale, 0),
-    types="Tiipp->T",
-    params="Tensor input, Number seed, Number offset, Number p, Number scale",
-    accepts=floating,
-    method=False,
-    function=False,
-    grad=(
-        lambda g, x, seed, offset, p, scale: select(
-            uniform(seed, offset + index(), "f32") >= cast(p, "f32"), g * scale, 0
-        ),
-        None,
-        None,
-        None,
-        None,
-    ),
-)
-
-
-@composite(nn=True)
-def dropout(input, p=0.5, training=True, inplace=False):
-    """Zeroes each element with probability p and scales the rest by 1/(1-p), while training."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    if not training or p == 0:
-        return input
-    if p == 1:
-        result = F.mul(input, 0)
-    elif F.transforming():
-        result = F.where(F.ge(F.rand(input.shape), p), input * (1 / (1 - p)), 0)
-    else:
-        seed, offset = _counters(input.shape)
-        result = F._dropout(input, seed, offset, p, 1 / (1 - p))
-    return input.copy_(result) if inplace else result
-
-
-@composite(nn=True, function=False)
-def dropout2d(input, p=0.5, training=True, inplace=False):
-    """Dropout of whole channels: dimensions 0 and 1 keep masks of their own."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    if not training or p == 0:
-        return input
-    mask = F.dropout(F.ones([*input.shape[:2], *[1] * (input.dim() - 2)], dtype=input.dtype), p, True)
-    return input.mul_(mask) if inplace else input * mask
-
-
 @composite(nn=True, function=False)
 def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     """Softmax of the logits plus Gumbel noise; hard: one-hot forward, the soft gradient backward."""
+    if not logits.is_floating_point():
+        raise RuntimeError(f"gumbel_softmax(): logits must be of a floating point dtype, got {logits.dtype}")
     noise = F.empty_like(logits).exponential_().log()
     soft = F.softmax((logits - noise) / tau, dim)
     if not hard:

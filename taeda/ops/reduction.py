@@ -385,8 +385,13 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
         result = F.amin(F.abs(x), dim, keepdim)
     elif p == 0:
         result = F._norm_zero(x, dim, keepdim)
-    else:
+    elif p < 0:
         result = F._pow(F.sum(F._pow(F.abs(x), p), dim, keepdim), 1 / p)
+    else:  # zeros stay out of the powers: the slope there is 0
+        none = F.eq(x, 0)
+        total = F.sum(F._where(none, 0, F._pow(F._where(none, 1, F.abs(x)), p)), dim, keepdim)
+        none = F.eq(total, 0)
+        result = F._where(none, total, F._pow(F._where(none, 1, total), 1 / p))
     return F.write_out("norm", F.cast(result, input.dtype), out)
 
 

@@ -219,7 +219,13 @@ def lower(*roots: Expr) -> tuple[Expr, ...]:
     for e in _e.topological(*roots):
         args = tuple(done[a] for a in e.args)
         if e.op == "prim":
+            if e.attr not in _DEFINITIONS:
+                from . import bessel_approximations, error_approximations, gamma_approximations  # noqa: F401
             done[e] = lower(_DEFINITIONS[str(e.attr)](*args))[0]
+        elif e.op == "loop":
+            body, k = e.attr
+            condition, *steps = lower(body.condition, *body.steps)
+            done[e] = make("loop", args, e.dtype, (_e.Loop(condition, tuple(steps), body.limit), k))
         else:
             done[e] = _e.rebuild(e, args)
     return tuple(done[r] for r in roots)

@@ -30,6 +30,8 @@ everything = anything + complexes
 PART = {"c64": "f32", "c128": "f64"}
 
 TABLE: dict[str, OpDef] = {}
+#: As the gradient rule of an operand: PyTorch has none there, and a backward pass that asks for it is refused.
+NO_DERIVATIVE = object()
 #: (alias, operator) pairs: further public names of one operator.
 ALIASES: dict[str, str] = {}
 #: Role -> operator: how the other rooms and the core find the operators that they need themselves.
@@ -198,6 +200,8 @@ class OpDef:
     def gradient(self, operand: int) -> Gradient | None:
         """The gradient wrt `operand` as a map operator of its own, or None where there is none. Map operators only."""
         outs = self.out_types
+        if self.kind != "map":
+            return None
         if self.grad is False or self.in_types[operand] not in ("T", "r") or not set(outs) & set("Tr"):
             return None
         if outs not in ("T", "r") and self.grad is None:
@@ -205,6 +209,8 @@ class OpDef:
         rule = self.grad[operand] if isinstance(self.grad, tuple) else self.grad
         if rule is None and isinstance(self.grad, tuple):
             return None
+        if rule is NO_DERIVATIVE:
+            return Gradient(self._refusal(operand), ((0, 0),))
         holomorphic = outs[0] == "T" and (self.traits or {}).get("holomorphic", True)
         fn, count = self.fn, rule.__code__.co_argcount - 1 if callable(rule) else 0
 
@@ -285,6 +291,17 @@ class OpDef:
             parent=(self.name, operand),
         )
         return Gradient(grad_op, needs)
+
+    def _refusal(self, operand: int) -> OpDef:
+        """The gradient operator that only says that there is none."""
+        name, parameter = f"{self.name}.grad{operand}", self.parameters()[operand][1]
+
+        def refuse(g):
+            raise NotImplementedError(f"the derivative for '{self.name}: {parameter}' is not implemented.")
+
+        return TABLE.get(name) or OpDef(
+            name, "composite", "Tensor x0", fn=refuse, grad=refuse, parent=(self.name, operand)
+        )
 
 
 class Abstract:
@@ -491,7 +508,8 @@ def composite(
     """Marks a Python function as an operator that is a formula over others. Its signature is PyTorch's and is what
     users see.
 
-    method: also a method of Tensor (the first parameter is self). nn: found in `taeda.nn.functional`.
+    method: also a method of Tensor (the first parameter is self). nn: found in `taeda.nn.functional`, under this
+    name where it is one (the function of that name in `taeda` takes other arguments).
     inplace: has a twin `name_` that writes the result into the first argument; "function": the twin is a function too.
     grad (with params, the schema): the tape records the whole function as one node with this rule instead of its parts.
     batch (with grad): how vmap runs it when a gradient is wanted: "parts" (they have the same gradient), "map" (element by

@@ -27,11 +27,12 @@ DATA_DEPENDENT = {
     "one_hot",
     "histogram",
     "histogramdd",
+    "pdist",
 }
 #: Operators whose gradient branches on values.
 DATA_DEPENDENT_GRADIENT = {"cumprod", "vander"}
 #: Operators without a gradient by their first argument.
-WITHOUT_GRADIENT = {"special_gammainc", "special_gammaincc"}
+WITHOUT_GRADIENT = {"igamma", "igammac", "special_zeta"}
 
 
 def check(op, args, kwargs):

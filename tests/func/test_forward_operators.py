@@ -76,7 +76,11 @@ def test_sampled(op):
         check(bound(op.name), convert(list(args), "f64"), convert(kwargs, "f64"), op.name)
 
 
-@pytest.mark.parametrize("name", CALLS)
+#: PyTorch has no forward mode for these either.
+BACKWARD_ONLY = {"lobpcg", "_lobpcg_pairs"}
+
+
+@pytest.mark.parametrize("name", sorted(set(CALLS) - BACKWARD_ONLY))
 def test_calls(name):
     calls = CALLS[name]
     for fn, make in calls if isinstance(calls, list) else [calls]:

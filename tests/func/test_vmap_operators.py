@@ -30,6 +30,8 @@ def batched(value, chosen, counter):
     if isinstance(value, (list, tuple)) and any(isinstance(v, numpy.ndarray) for v in value):
         pairs = [batched(v, chosen, counter) for v in value]
         return type(value)(p[0] for p in pairs), type(value)(p[1] for p in pairs)
+    if isinstance(value, numpy.generic):
+        return samples.tensor(value), None
     if isinstance(value, numpy.ndarray):
         if chosen[next(counter)]:
             return taeda.from_numpy(numpy.stack([variants(value, k) for k in range(SIZE)])), 0

@@ -196,7 +196,6 @@ CALLS = {
     "linalg_norm": [(on("linalg_norm"), floats((2, 3))), (on("linalg_norm", 2), tall)],
     "linalg_matmul": (on("linalg_matmul"), floats((2, 3), (3, 2))),
     "linalg_vecdot": (on("linalg_vecdot"), floats((2, 3), (3,))),
-    "vecdot": (on("vecdot", 0), floats((2, 3), (2, 3))),
     "linalg_cross": (on("linalg_cross"), floats((2, 3), (1, 3))),
     "linalg_diagonal": (on("linalg_diagonal", offset=1), floats((2, 3, 3))),
     "linalg_vander": (on("linalg_vander", N=4), floats((2, 3))),

@@ -26,14 +26,9 @@ CALLS = {
     "_polygamma_method": (on("_polygamma_method", 2), floats((2, 3))),
     "_polygamma_in_place": (lambda x: x.clone().polygamma_(2), floats((2, 3))),
     "mvlgamma": (on("mvlgamma", 2), floats((2, 3), low=1.5)),
-    "_mantissa": (lambda x: bound("_mantissa")(x, bound("_exponent")(x)), floats((2, 3))),
+    "_polygamma_of": (on("_polygamma_of", 3), floats((2, 3))),
     "frexp": (lambda x: taeda.frexp(x)[0] * x, floats((2, 3))),
-    **{name: (at_order(name), floats((3,))) for name in (
-        "_gammainc", "_gammaincc", "special_gammainc", "special_gammaincc", "igamma", "igammac",
-    )},
+    **{name: (at_order(name), floats((3,))) for name in ("igamma", "igammac")},
+    "special_zeta": (lambda q: bound("special_zeta")(taeda.tensor([1.5, 2.0, 4.5], dtype=taeda.float64), q), floats((3,))),
 }  # fmt: skip
-WITHOUT = {
-    f"special_{name}" for name in (
-        "hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p",
-    )
-}  # fmt: skip
+WITHOUT: set[str] = set()

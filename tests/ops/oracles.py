@@ -18,6 +18,18 @@ def reduced(element):
     return oracle
 
 
+def chebyshev(kind, x, n):
+    """By the recurrence, element by element."""
+
+    def one(x, n):
+        p, q = 1.0, {"t": x, "u": 2 * x, "v": 2 * x - 1, "w": 2 * x + 1}[kind]
+        for _ in range(max(int(n), 0)):
+            p, q = q, 2 * x * q - p
+        return p if n >= 0 else 0.0
+
+    return numpy.vectorize(one, otypes=[float])(x, n)
+
+
 # -- indexing ----------------------------------------------------------------------------------------------------------
 def _places(index, dim):
     grid = list(numpy.indices(index.shape))
@@ -260,25 +272,30 @@ def _pool_windows(x, kernel, stride, pads, fill, dilation=(1, 1)):
     return numpy.stack(list(views))
 
 
-def max_pool2d(x, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
-    kernel = _several(kernel, 2)
-    stride, padding, dilation = (
-        _several(kernel if stride is None else stride, 2),
-        _several(padding, 2),
-        _several(dilation, 2),
-    )
-    pads = []
-    for s, k, t, p, d in zip(x.shape[-2:], kernel, stride, padding, dilation):
-        reach = s + 2 * p - d * (k - 1) - 1
-        out = -(-reach // t) + 1 if ceil_mode else reach // t + 1
-        if ceil_mode and (out - 1) * t >= s + p:
-            out -= 1
-        pads.append((p, max(p, (out - 1) * t + d * (k - 1) + 1 - s - p)))
-    return _pool_windows(x, kernel, stride, pads, -numpy.inf, dilation).max(0)
+def max_pool(n):
+    def oracle(x, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
+        kernel = _several(kernel, n)
+        stride = _several(kernel if stride is None else stride, n)
+        padding, dilation = _several(padding, n), _several(dilation, n)
+        pads = []
+        for s, k, t, p, d in zip(x.shape[-n:], kernel, stride, padding, dilation):
+            reach = s + 2 * p - d * (k - 1) - 1
+            out = -(-reach // t) + 1 if ceil_mode else reach // t + 1
+            if ceil_mode and (out - 1) * t >= s + p:
+                out -= 1
+            pads.append((p, max(p, (out - 1) * t + d * (k - 1) + 1 - s - p)))
+        return _pool_windows(x, kernel, stride, pads, -numpy.inf, dilation).max(0)
+
+    return oracle
 
 
-def max_pool1d(x, kernel, stride=None, padding=0):
-    return max_pool2d(x[..., None, :], (1, kernel), (1, stride or kernel), (0, padding))[..., 0, :]
+def lp_pool(n):
+    def oracle(x, p, kernel, stride=None):
+        kernel = _several(kernel, n)
+        return _pool_windows(x**p, kernel, _several(kernel if stride is None else stride, n), [(0, 0)] * n, 0,
+                             [1] * n).sum(0) ** (1 / p)  # fmt: skip
+
+    return oracle
 
 
 def avg_pool(n):

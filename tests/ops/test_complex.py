@@ -160,3 +160,15 @@ def test_a_cast_may_be_the_first_complex_operator_of_a_process(tmp_path):
     code = "import taeda; assert taeda.ones(2).to(taeda.complex64)[1].item() == 1"
     environment = {**os.environ, "TAEDA_CACHE_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+@pytest.mark.parametrize("values", [[1 + 0j, 0.3 - 0.2j], [2j, -1 + 0j]])
+def test_second_gradient_of_abs_on_the_axes(values):
+    assert gradients.check(over_parts(lambda z: (z * 2).abs().square()), [parts_of(numpy.array(values))], {})
+
+
+@pytest.mark.parametrize("dtype", [taeda.complex64, taeda.complex128])
+def test_gradient_of_abs_at_zero(dtype):
+    z = taeda.zeros(2, dtype=dtype).requires_grad_()
+    z.abs().sum().backward()
+    assert z.grad.tolist() == [0, 0]

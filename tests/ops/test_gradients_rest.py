@@ -10,7 +10,7 @@ import taeda
 from taeda._bind import bound
 from taeda.ops.table import TABLE
 
-from . import calls_linalg, calls_special, calls_tensor, gradients
+from . import calls_functional, calls_linalg, calls_special, calls_tensor, gradients
 from .samples import Maker, tensor
 from .test_generated import CURVES, MAPS, SAMPLED, _differentiable
 
@@ -156,21 +156,13 @@ CALLS = {
     "linear": [(on("linear"), floats((2, 3), (4, 3), (4,))), (on("linear"), floats((2, 3), (3,)))],
     # random masks: functions of their counters
     "_dropout": (on("_dropout", 3, 5, 0.4, 1 / 0.6), floats((2, 3))),
-    "dropout": (seeded(on("dropout", 0.4)), floats((2, 3))),
-    "dropout2d": (seeded(on("dropout2d", 0.4)), floats((2, 3, 2))),
     "gumbel_softmax": (seeded(on("gumbel_softmax")), floats((2, 3))),
     "normal": (seeded(lambda mean, std: taeda.normal(mean, std)), lambda t: [t(3), t(3, low=0.5, high=1)]),
     # losses
     "_bce": (on("_bce"), floats((2, 3), (2, 3), low=0.1, high=0.9)),
     "_huber": (on("_huber", 0.7), floats((2, 3), (2, 3), low=-2, high=2)),
     "_smooth_l1": (on("_smooth_l1", 0.7), floats((2, 3), (2, 3), low=-2, high=2)),
-    "cosine_embedding_loss": (
-        lambda a, b: F.cosine_embedding_loss(a, b, index([1, -1]), margin=-0.9),
-        floats((2, 3), (2, 3)),
-    ),
-    "hinge_embedding_loss": (lambda x: F.hinge_embedding_loss(x, index([1, -1, -1]), 2.0), floats((2, 3))),
     "pairwise_distance": (on("pairwise_distance", p=3), floats((2, 3), (2, 3))),
-    "triplet_margin_loss": (lambda a, p, n: F.triplet_margin_loss(a, p, n, margin=5.0), floats((2, 3), (2, 3), (2, 3))),
     # programs over rows
     "_attend": (on("_attend", 0.7), floats((2, 4))),
     "_attend_biased": (lambda x, b: bound("_attend_biased")(x, b, 0.7), floats((2, 4), (4,))),
@@ -221,7 +213,7 @@ WITHOUT = {
 }  # fmt: skip
 
 
-for more in (calls_linalg, calls_special, calls_tensor):
+for more in (calls_functional, calls_linalg, calls_special, calls_tensor):
     CALLS |= more.CALLS
     WITHOUT |= more.WITHOUT
 
