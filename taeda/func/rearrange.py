@@ -104,19 +104,18 @@ def rearrange(tensor: Tensor | list[Tensor] | tuple[Tensor, ...], pattern: str, 
     their number is the first dimension. The result is a view where one exists. ValueError for a pattern that is not well
     formed or does not fit the sizes.
     """
-    if not isinstance(tensor, Tensor):
-        tensor = F.stack(tensor)
+    x = tensor if isinstance(tensor, Tensor) else F.stack(tensor)
     left, right = _parsed(pattern, tuple(sorted(axes_lengths)))
     open_ended = any(group is _REST for group in left)
-    named, rest = len(left) - open_ended, tensor.dim() - len(left) + open_ended
+    named, rest = len(left) - open_ended, x.dim() - len(left) + open_ended
     if rest < 0 or (rest and not open_ended):
         raise ValueError(
             f"Number of dimensions in pattern ({named}) must be equal to the number of dimensions in the tensor "
-            f"({tensor.dim()})"
+            f"({x.dim()})"
         )
     sizes: list[int] = []
     places: dict[str, list[int]] = {}
-    shape: list[Any] = list(tensor.shape)
+    shape: list[Any] = list(x.shape)
     at = 0
     for group in left:
         if group is _REST:
@@ -128,7 +127,7 @@ def rearrange(tensor: Tensor | list[Tensor] | tuple[Tensor, ...], pattern: str, 
             places[n] = [len(sizes)]
             sizes.append(size)
         at += 1
-    split = F.reshape(tensor, sizes)
+    split = F.reshape(x, sizes)
     order = [p for group in right for n in group for p in places[n]]
     moved = F.permute(split, order)
     joined: list[int] = []
