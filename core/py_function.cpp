@@ -19,9 +19,10 @@ struct FunctionObject {
   PyObject_HEAD vectorcallfunc call;
   PyObject *fn, *name, *renames; // renames: dict of other names of parameters
   PyObject *doc;
+  PyObject *module;     // where it is found by its name; null: the package itself
   PyObject *parameters; // tuple of their names
-  // What each parameter must be: T a tensor, S a sequence of tensors, b a bool, i an int, g a
-  // generator, d a dimension or several, ? anything.
+  // What each parameter must be: T a tensor, O a tensor or None, S a sequence of tensors, b a bool, i an int, f a
+  // number, g a generator, d a dimension or several, ? anything.
   // A last * says that all further arguments are tensors or sequences of them.
   char *codes;
   size_t count, positional; // of the codes; of the parameters that need no keyword
@@ -42,6 +43,10 @@ const char *expected(char code, PyObject *o) {
   switch (code) {
   case 'T':
     return is_tensor(o) ? nullptr : "Tensor";
+  case 'O':
+    return is_tensor(o) || o == Py_None ? nullptr : "Tensor";
+  case 'f':
+    return PyUnicode_Check(o) || PyList_Check(o) || PyTuple_Check(o) || o == Py_None ? "float" : nullptr;
   case 'S':
     return is_sequence_of_tensors(o) ? nullptr : "tuple of Tensors";
   case '*':
@@ -146,19 +151,19 @@ PyObject *function_vectorcall(PyObject *self, PyObject *const *args, size_t narg
 
 PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *) {
   return guarded([&]() -> PyObject * {
-    PyObject *fn, *name, *renames, *parameters;
+    PyObject *fn, *name, *renames, *parameters, *module = nullptr;
     const char *codes;
     Py_ssize_t positional;
     int takes_out;
-    if (!PyArg_ParseTuple(args, "OUO!O!snp:Function", &fn, &name, &PyDict_Type, &renames, &PyTuple_Type, &parameters,
-                          &codes, &positional, &takes_out))
+    if (!PyArg_ParseTuple(args, "OUO!O!snp|U:Function", &fn, &name, &PyDict_Type, &renames, &PyTuple_Type, &parameters,
+                          &codes, &positional, &takes_out, &module))
       throw PythonError{};
     if (!PyCallable_Check(fn)) throw TypeFault("Function: the first argument must be callable");
     Owned self(type->tp_alloc(type, 0));
     FunctionObject &f = function_of(self.get());
     f.call = function_vectorcall;
     f.fn = Py_NewRef(fn), f.name = Py_NewRef(name), f.renames = Py_NewRef(renames);
-    f.parameters = Py_NewRef(parameters);
+    f.parameters = Py_NewRef(parameters), f.module = Py_XNewRef(module);
     f.count = strlen(codes), f.positional = size_t(positional);
     f.codes = static_cast<char *>(PyMem_Malloc(f.count + 1));
     if (!f.codes) throw std::bad_alloc();
@@ -184,6 +189,7 @@ int function_clear(PyObject *self) {
   Py_CLEAR(f.renames);
   Py_CLEAR(f.doc);
   Py_CLEAR(f.parameters);
+  Py_CLEAR(f.module);
   return 0;
 }
 
@@ -204,8 +210,15 @@ PyObject *function_repr(PyObject *self) { return PyUnicode_FromFormat("<taeda fu
 PyObject *get_name(PyObject *self, void *) { return Py_NewRef(function_of(self).name); }
 PyObject *get_wrapped(PyObject *self, void *) { return Py_NewRef(function_of(self).fn); }
 PyObject *get_doc(PyObject *self, void *) { return Py_NewRef(function_of(self).doc); }
-// Pickled as a global of the package, and copied as what it is.
-PyObject *function_reduce(PyObject *self, PyObject *) { return Py_NewRef(function_of(self).name); }
+// Pickled as a global of the package (or of its module), and copied as what it is.
+PyObject *function_reduce(PyObject *self, PyObject *) {
+  FunctionObject &f = function_of(self);
+  if (!f.module) return Py_NewRef(f.name);
+  PyObject *bind = PyImport_ImportModule("taeda._bind");
+  PyObject *find = bind ? PyObject_GetAttrString(bind, "function_of") : nullptr;
+  Py_XDECREF(bind);
+  return find ? Py_BuildValue("N(OO)", find, f.module, f.name) : nullptr;
+}
 
 PyGetSetDef function_attributes[] = {{"__name__", get_name, nullptr, nullptr, nullptr},
                                      {"__qualname__", get_name, nullptr, nullptr, nullptr},

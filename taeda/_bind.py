@@ -98,12 +98,14 @@ def _twin(op: OpDef):
     """The in-place form `name_`."""
     name = op.name + "_"
     if op.kind == "composite" or op.inplace == "copy":
-        make = _exported(op, _bind(op)) if op.kind == "composite" else _bind(op)
+        make = exported(op, _bind(op)) if op.kind == "composite" else _bind(op)
 
         def found(self, *args, **kwargs):
-            return write_back(name, self, make(_readable(self), *args, **kwargs))
+            read = _readable(self)
+            result = make(read, *args, **kwargs)
+            return self if result is read else write_back(name, self, result)
 
-        found.__name__ = found.__qualname__ = name
+        found.__module__, found.__name__, found.__qualname__ = "taeda", name, name
         found.__doc__ = f"In-place {op.name}()."
     else:
         found = _core.Op(name, op.kind, op.schema, inplace_of=_bind(op), **_spec(op))
@@ -197,29 +199,70 @@ _INTS = frozenset(
 )
 
 
-def _types(fn, names: tuple[str, ...]) -> str:
-    """What `_core.Function` checks of each parameter, as far as name, default and annotation tell."""
+#: The same for functions of nn.functional, and those that are tensors or None where that is their default.
+_NN_TENSORS = frozenset(
+    ("anchor", "grid", "input1", "input2", "key", "linear_weight", "log_probs", "logits", "mat_a", "mat_b", "negative",
+     "positive", "query", "target", "targets", "tensor", "theta", "value", "weight", *_TENSORS)
+)  # fmt: skip
+_NN_OPTIONAL = frozenset(
+    ("attn_mask", "bias", "key_padding_mask", "linear_bias", "offs", "offsets", "per_sample_weights", "pos_weight",
+     "running_mean", "running_var", "weight")
+)  # fmt: skip
+
+#: Annotations that say what a parameter takes.
+_SAID = {"Tensor": "T", "Tensor | None": "O", "bool": "b", "int": "i", "float": "f"}
+
+
+def _types(fn, names: tuple[str, ...], nn: bool) -> str:
+    """What `_core.Function` checks of each parameter, as far as name, default and annotation tell. nn: the function is
+    one of nn.functional, where flags are what Python takes for true."""
     code, codes = fn.__code__, ""
     defaults = dict(zip(reversed(names[: code.co_argcount]), reversed(fn.__defaults__ or ())))
     defaults |= fn.__kwdefaults__ or {}
     for name in names:
         said = fn.__annotations__.get(name)
         if said is not None:
-            codes += "T" if said == "Tensor" else "?"
+            codes += _SAID.get(said, "?")
         elif name in _INTS or name == "generator":
             codes += "i" if name in _INTS else "g"
+        elif nn and name in defaults:
+            default = defaults[name]
+            codes += "O" if default is None and name in _NN_OPTIONAL else "f" if isinstance(default, float) else "?"
         elif name in defaults:
             several = {"unbiased", "other"} & set(names)  # var(x, unbiased), max(x, other)
             bools = isinstance(defaults[name], bool)
             codes += "b" if bools else "d" if name == "dim" and not several else "?"
+        elif name in (_NN_TENSORS if nn else _TENSORS):
+            codes += "T"
         else:
-            codes += "T" if name in _TENSORS else "S" if name == "tensors" else "d" if name == "dim" else "?"
+            codes += "O" if nn and name in _NN_OPTIONAL else "S" if name == "tensors" else "d" if name == "dim" else "?"
     if code.co_flags & 4 and code.co_varnames[len(names)] in ("tensors", "matrices"):
         codes = codes[: code.co_argcount] + "*"  # keywords of these are checked by the function
     return codes.rstrip("?")
 
 
-def _exported(op: OpDef, fn):
+_EXPORTED: dict[str, object] = {}
+
+
+def function_of(module: str, name: str):
+    """What pickle asks for in place of a function of that module."""
+    import importlib
+
+    return getattr(importlib.import_module(module), name)
+
+
+def exported(op: OpDef, fn):
+    """`fn` as users find it, in the package or in `nn.functional` only."""
+    found = _EXPORTED.get(op.name)
+    if found is None:
+        nn = (op.traits or {}).get("nn")
+        here = not nn or (op.function and op.name[0] != "_")
+        name = nn if isinstance(nn, str) else op.name
+        found = _EXPORTED[op.name] = _exported(op, fn, name, () if here else ("taeda.nn.functional",))
+    return found
+
+
+def _exported(op: OpDef, fn, name: str, module: tuple):
     """A composite as users call it: with `out=` where it has one, with NumPy's names, and checked types. Operators take
     all that themselves."""
     if op.kind != "composite" or op.grad is not None:
@@ -227,10 +270,10 @@ def _exported(op: OpDef, fn):
     names = op.fn.__code__.co_varnames[: op.fn.__code__.co_argcount + op.fn.__code__.co_kwonlyargcount]
     renames = {other: own for other, own in _NUMPY_NAMES.items() if own in names and other not in names}
     takes_out = bool(op.out) and "out" not in names
-    codes = _types(op.fn, names)
+    codes = _types(op.fn, names, bool(op.traits.get("nn")))
     if not (renames or takes_out or codes):
         return fn
-    return _core.Function(fn, op.name, renames, names, codes, op.fn.__code__.co_argcount, takes_out)
+    return _core.Function(fn, name, renames, names, codes, op.fn.__code__.co_argcount, takes_out, *module)
 
 
 #: Kinds whose results go into an `out` of their own dtype only: elements are moved, contracted or picked.
@@ -258,7 +301,7 @@ def public_names(prefix: str) -> dict:
     for op in list(TABLE.values()):
         if op.name.startswith(prefix):
             fn = _bind(op)
-            found[op.name[len(prefix) :]] = _exported(op, fn) if op.kind == "composite" else fn
+            found[op.name[len(prefix) :]] = exported(op, fn) if op.kind == "composite" else fn
     return found
 
 
@@ -321,15 +364,15 @@ def _install_entry(op: OpDef, public: dict) -> None:
     space = F.__dict__
     for name in names:
         space[name] = fn
-    exported = _exported(op, fn)
+    public_form = exported(op, fn)
     if op.function and op.name[0] != "_":
         for name in names:
-            public[name] = exported
+            public[name] = public_form
     if op.method is True:
         for name in names:
-            setattr(Tensor, name, exported)
+            setattr(Tensor, name, public_form)
     elif op.method:
-        setattr(Tensor, op.method, exported)
+        setattr(Tensor, op.method, public_form)
     if op.inplace:
         twin = _twin(op)
         for name in names:
@@ -378,6 +421,7 @@ def install(public: dict) -> None:
         result_pair=result_pair,
         result_tuple=return_types.make,
         family=family,
+        exported=exported,
         check_device=ops.creation.check_device,
         rng_reserve=_core.rng_reserve,
         randomized=lambda fill, size: fill(size),  # taeda.func puts its own here

@@ -33,10 +33,8 @@ def _entries():
 
 def _fill(names: dict) -> None:
     for name, op in _entries():
-        found = _with_inplace(op.name) if op.kind == "map" and op.inplace else getattr(_F, op.name)
-        if type(found) is type(_fill) and name not in (op.aliases or ()):
-            # Found here by its name, as pickle asks.
-            found.__module__, found.__name__, found.__qualname__ = __name__, name, name
+        fn = getattr(_F, op.name)
+        found = _with_inplace(op.name) if op.kind == "map" and op.inplace else _F.exported(op, fn)
         names[name] = found
         if op.inplace:
             names[name + "_"] = getattr(_F, op.name + "_")

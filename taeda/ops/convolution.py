@@ -8,7 +8,7 @@ contractions only.
 from __future__ import annotations
 
 from .helpers import pair, tensor_argument
-from .namespace import F
+from .namespace import F, Tensor
 from .table import composite
 
 _SPACE, _KERNEL = "xyz", "ijk"
@@ -269,7 +269,7 @@ def _transpose_samples(n):
 def _register(n):
     name = f"conv{n}d"
 
-    def conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    def conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups: int = 1):
         return _conv(name, n, input, weight, bias, stride, padding, dilation, groups)
 
     conv.__name__ = conv.__qualname__ = name
@@ -277,7 +277,7 @@ def _register(n):
     composite(name, nn=True, samples=_conv_samples(n), oracle=f"oracles.conv({n})")(conv)
     other = f"conv_transpose{n}d"
 
-    def conv_transpose(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    def conv_transpose(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups: int = 1, dilation=1):
         return _conv_transpose(other, n, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
     conv_transpose.__name__ = conv_transpose.__qualname__ = other
@@ -290,7 +290,9 @@ for _n in (1, 2, 3):
 
 
 @composite()
-def convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
+def convolution(
+    input, weight: Tensor, bias: Tensor | None, stride, padding, dilation, transposed: bool, output_padding, groups: int
+):
     """A convolution over one to three dimensions, or a transposed one; output_padding is for the latter."""
     n = weight.dim() - 2
     if n not in (1, 2, 3):
@@ -301,7 +303,7 @@ def convolution(input, weight, bias, stride, padding, dilation, transposed, outp
 
 
 @composite(nn=True)
-def conv_tbc(input, weight, bias, pad=0):
+def conv_tbc(input, weight, bias: Tensor, pad: int = 0):
     """Convolution over time of [T, N, C] with weights [kernel, C, out]: [T', N, out]."""
     if input.dim() != 3 or weight.dim() != 3 or bias.dim() != 1:
         raise RuntimeError(

@@ -106,28 +106,28 @@ def _alpha_channels(input, p, op):
 
 # -- with the flag `train` and twins in place --------------------------------------------------------------------------
 @composite(inplace="function")
-def dropout(input, p, train):
+def dropout(input, p: float, train: bool):
     """Zeroes each element with probability p and scales the rest by 1/(1-p), where `train` holds."""
     _probability(p, RuntimeError)
     return _elements(input, p) if train and p else input
 
 
 @composite(inplace="function")
-def feature_dropout(input, p, train):
+def feature_dropout(input, p: float, train: bool):
     """dropout() of whole channels [N, C]."""
     _probability(p, RuntimeError)
     return _channels(input, p, "feature_dropout") if train and p else input
 
 
 @composite(inplace="function")
-def alpha_dropout(input, p, train):
+def alpha_dropout(input, p: float, train: bool):
     """Dropout that keeps the mean 0 and the variance 1 of its input (Klambauer et al., 2017), where `train` holds."""
     _probability(p, RuntimeError)
     return _alpha_elements(input, p) if train and p else input
 
 
 @composite(inplace="function")
-def feature_alpha_dropout(input, p, train):
+def feature_alpha_dropout(input, p: float, train: bool):
     """alpha_dropout() of whole channels [N, C]."""
     _probability(p, RuntimeError)
     return _alpha_channels(input, p, "feature_alpha_dropout") if train and p else input
@@ -149,11 +149,11 @@ def _register(name, base, default, doc, check=None):
 
     if default:
 
-        def fn(input, p=0.5, training=True, inplace=False):
+        def fn(input, p=0.5, training: bool = True, inplace=False):
             return apply(input, p, training, inplace)
     else:
 
-        def fn(input, p=0.5, training=False, inplace=False):
+        def fn(input, p=0.5, training: bool = False, inplace=False):
             return apply(input, p, training, inplace)
 
     fn.__name__ = fn.__qualname__ = name

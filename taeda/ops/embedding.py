@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .namespace import F
+from .namespace import F, Tensor
 from .table import composite
 
 
@@ -27,7 +27,7 @@ def _rows_by_frequency(weight, index):
 
 
 @composite()
-def embedding_renorm_(input, indices, max_norm, norm_type):
+def embedding_renorm_(input, indices: Tensor, max_norm: float, norm_type: float):
     """Scales, in place, the rows of input that are read and whose norm is above max_norm down to it."""
     if indices.dtype is not F.int64 and indices.dtype is not F.int32:
         raise RuntimeError(f"embedding_renorm_(): expected indices of dtype int64 or int32, but got {indices.dtype}")
@@ -85,7 +85,7 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
 
 
 @composite("embedding")
-def embedding_rows(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False):
+def embedding_rows(weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad_by_freq=False, sparse=False):
     """Rows of weight by index; the row padding_idx (none where it is negative) gets no gradient."""
     return _embedding("embedding", weight, indices, padding_idx, scale_grad_by_freq, sparse)
 
@@ -249,7 +249,7 @@ def embedding_bag(
 
 @composite("embedding_bag")
 def embedding_bag_parts(
-    weight, indices, offsets, scale_grad_by_freq=False, mode=0, sparse=False, per_sample_weights=None,
+    weight: Tensor, indices: Tensor, offsets: Tensor, scale_grad_by_freq=False, mode: int = 0, sparse=False, per_sample_weights: Tensor | None = None,
     include_last_offset=False, padding_idx=None
 ):  # fmt: skip
     """Bags of rows of weight, mode 0 (sum), 1 (mean) or 2 (max): (output, bag of each entry, size of each bag, indices
@@ -271,7 +271,7 @@ def embedding_bag_parts(
     samples=lambda t: [((t.ints(4, high=5), 5), {}), ((t.ints(2, 3, high=3),), {})],
     oracle="lambda x, n=-1: numpy.eye(x.max() + 1 if n == -1 else n, dtype=int)[x]",
 )
-def one_hot(tensor, num_classes=-1):
+def one_hot(tensor, num_classes: int = -1):
     """Ones at the classes, zeros elsewhere, along a new last dimension."""
     if tensor.dtype is not F.int64:
         raise RuntimeError(f"one_hot is only applicable to index tensor of type int64, got {tensor.dtype}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .expr import cast
 from .helpers import product
-from .namespace import F
+from .namespace import F, Tensor
 from .resize import cubic_weights
 from .scalar import floor, select
 from .table import composite, floating, pointwise
@@ -209,19 +209,19 @@ def _numbered(op, input, grid, interpolation_mode, padding_mode, align_corners, 
 
 
 @composite()
-def grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners):
+def grid_sampler(input, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool):
     """grid_sample() with modes by number: bilinear, nearest, bicubic; zeros, border, reflection."""
     return _numbered("grid_sampler", input, grid, interpolation_mode, padding_mode, align_corners)
 
 
 @composite()
-def grid_sampler_2d(input, grid, interpolation_mode, padding_mode, align_corners):
+def grid_sampler_2d(input, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool):
     """grid_sampler() of planes."""
     return _numbered("grid_sampler_2d", input, grid, interpolation_mode, padding_mode, align_corners, 2)
 
 
 @composite()
-def grid_sampler_3d(input, grid, interpolation_mode, padding_mode, align_corners):
+def grid_sampler_3d(input, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool):
     """grid_sampler() of volumes."""
     return _numbered("grid_sampler_3d", input, grid, interpolation_mode, padding_mode, align_corners, 3)
 
@@ -236,7 +236,7 @@ def _coordinates(size, align_corners, dtype):
 
 
 @composite()
-def affine_grid_generator(theta, size, align_corners):
+def affine_grid_generator(theta: Tensor, size, align_corners: bool):
     """Where affine maps take the places of an output of `size` [N, C, H, W] or [N, C, D, H, W]: [N, H, W, 2] or
     [N, D, H, W, 3] for theta [N, 2, 3] or [N, 3, 4]."""
     n = len(size) - 2

@@ -50,15 +50,22 @@ def unreduce(g, shape, dim, keepdim):
     return g
 
 
-def pair(value, name: str, op: str, n: int = 2) -> list:
-    """`value` as n numbers: one number is repeated."""
-    if isinstance(value, (tuple, list)):
-        if len(value) == 1:
-            return list(value) * n
-        if len(value) != n:
-            raise RuntimeError(f"{op}(): {name} must be one number or {n}, got {len(value)}")
-        return list(value)
-    return [value] * n
+def pair(value, name: str, op: str, n: int = 2, numbers: bool = False) -> list:
+    """`value` as n ints (or numbers, or Nones where the caller takes them): one is repeated."""
+    several = isinstance(value, (tuple, list))
+    for v in value if several else (value,):
+        if isinstance(v, (str, bytes, list, tuple, F.Tensor)) or (isinstance(v, float) and not numbers):
+            found = f"{type(value).__name__} of {type(v).__name__}" if several else type(v).__name__
+            raise TypeError(
+                f"{op}(): argument '{name}' must be {'float' if numbers else 'int'} or {n} of them, not {found}"
+            )
+    if not several:
+        return [value] * n
+    if len(value) == 1:
+        return list(value) * n
+    if len(value) != n:
+        raise RuntimeError(f"{op}(): {name} must be one number or {n}, got {len(value)}")
+    return list(value)
 
 
 def tensor_argument(op: str, name: str, value) -> None:

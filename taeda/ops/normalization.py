@@ -208,6 +208,8 @@ rows_op(
 
 def _check_normalized(input, normalized_shape, op):
     shape = [normalized_shape] if isinstance(normalized_shape, int) else list(normalized_shape)
+    if any(isinstance(s, (float, str, F.Tensor)) for s in shape):
+        raise TypeError(f"{op}(): argument 'normalized_shape' must be int or a tuple of ints, got {normalized_shape}")
     if not shape:
         raise RuntimeError(f"{op}(): expected normalized_shape to be at least 1-dimensional, got {shape}")
     tail = list(input.shape[input.dim() - len(shape) :])
@@ -407,7 +409,7 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
 
 
 @composite(nn=True, function=False, samples=lambda t: [((t(2, 5, 3, 3), 3), {})], oracle="oracles.local_response_norm")
-def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
+def local_response_norm(input, size, alpha=1e-4, beta=0.75, k: float = 1.0):
     """input over a power of the mean square across neighbouring channels."""
     if input.dim() < 3:
         raise ValueError(f"local_response_norm(): expected 3D or higher dimensionality input, got {input.dim()}D")

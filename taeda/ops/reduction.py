@@ -407,7 +407,7 @@ def dist(input, other, p=2):
     function=False,
     oracle="lambda x, dim=1: x / numpy.maximum(numpy.linalg.norm(x, 2, dim, keepdims=True), 1e-12)",
 )
-def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
+def normalize(input, p: float | str | None = 2.0, dim=1, eps=1e-12, out=None):
     """input divided by its p-norm along a dimension."""
     return F.write_out("normalize", input / F.clamp_min(F.norm(input, p, dim, True), eps), out)
 

@@ -93,7 +93,7 @@ def _fractional(op, n, input, kernel_size, output_size, output_ratio, samples):
     if output_size is None:
         if output_ratio is None:
             raise ValueError(f"{op}(): requires either output_size or output_ratio, got neither")
-        ratios = pair(output_ratio, "output_ratio", op, n)
+        ratios = pair(output_ratio, "output_ratio", op, n, numbers=True)
         if any(not 0 < r < 1 for r in ratios):
             raise ValueError(f"{op}(): output_ratio must be between 0 and 1, got {output_ratio}")
         output_size = [int(s * r) for s, r in zip(sizes, ratios)]
