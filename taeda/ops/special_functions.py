@@ -16,44 +16,46 @@ from .scalar import _function, exp, log1p, sign
 
 _SQRT_PI, _SQRT_2PI = math.sqrt(math.pi), math.sqrt(2 * math.pi)
 
-lgamma = _function("lgamma", lambda x, y: digamma(x), (1, 4))
-digamma = _function("digamma", lambda x, y: trigamma(x), (1, 4))
-trigamma = _function("trigamma", lambda x, y: -2 * zeta(as_expr(3, x.dtype), x), (1, 6))
-zeta = _function("zeta", lambda s, q, y: (None, -s * zeta(s + 1, q)), (1, 8), arity=2)
+lgamma: Callable = _function("lgamma", lambda x, y: digamma(x), (1, 4))
+digamma: Callable = _function("digamma", lambda x, y: trigamma(x), (1, 4))
+trigamma: Callable = _function("trigamma", lambda x, y: -2 * zeta(as_expr(3, x.dtype), x), (1, 6))
+zeta: Callable = _function("zeta", lambda s, q, y: (None, -s * zeta(s + 1, q)), (1, 8), arity=2)
 
 
 # the derivative of digamma of a whole order of 2 or more, the first argument
 polygamma: Callable = _function("polygamma", lambda n, x, y: (None, polygamma(n + 1, x)), (1, 10), arity=2)
 # lower and upper part of the regularised incomplete gamma function, by their second argument
-igamma = _function("igamma", lambda a, x, y: (None, gamma_density(a, x)), (1, 16), arity=2)
-igammac = _function("igammac", lambda a, x, y: (None, -gamma_density(a, x)), (1, 50), arity=2)
+igamma: Callable = _function("igamma", lambda a, x, y: (None, gamma_density(a, x)), (1, 16), arity=2)
+igammac: Callable = _function("igammac", lambda a, x, y: (None, -gamma_density(a, x)), (1, 50), arity=2)
 
 
 def _density_partials(a, x, y):
     return None, y * ((a - 1) / x - 1)
 
 
-gamma_density = _function("gamma_density", _density_partials, (1, 30), arity=2)  # x^(a-1) e^-x / Gamma(a)
+gamma_density: Callable = _function("gamma_density", _density_partials, (1, 30), arity=2)  # x^(a-1) e^-x / Gamma(a)
 
-erfinv = _function("erfinv", lambda x, y: exp(y * y) * (_SQRT_PI / 2), (1, 5))
-erfcx = _function("erfcx", lambda x, y: 2 * x * y - 2 / _SQRT_PI, (1, 5))
-ndtr = _function("ndtr", lambda x, y: exp(x * x * -0.5) / _SQRT_2PI, (1, 6))
-ndtri = _function("ndtri", lambda x, y: exp(y * y * 0.5) * _SQRT_2PI, (1, 5))
-log_ndtr = _function("log_ndtr", lambda x, y: math.sqrt(2 / math.pi) / erfcx(x * -math.sqrt(0.5)), (1, 5))
+erfinv: Callable = _function("erfinv", lambda x, y: exp(y * y) * (_SQRT_PI / 2), (1, 5))
+erfcx: Callable = _function("erfcx", lambda x, y: 2 * x * y - 2 / _SQRT_PI, (1, 5))
+ndtr: Callable = _function("ndtr", lambda x, y: exp(x * x * -0.5) / _SQRT_2PI, (1, 6))
+ndtri: Callable = _function("ndtri", lambda x, y: exp(y * y * 0.5) * _SQRT_2PI, (1, 5))
+log_ndtr: Callable = _function("log_ndtr", lambda x, y: math.sqrt(2 / math.pi) / erfcx(x * -math.sqrt(0.5)), (1, 5))
 
-i0 = _function("i0", lambda x, y: i1(x), (1, 5))
-i0e = _function("i0e", lambda x, y: i1e(x) - sign(x) * y, (1, 5))
-i1 = _function("i1", lambda x, y: select(x.eq(0), as_expr(0.5, x.dtype), i0(x) - y / x), (1, 5))
-i1e = _function("i1e", lambda x, y: select(x.eq(0), as_expr(0.5, x.dtype), i0e(x) - y * (sign(x) + 1 / x)), (1, 5))
-k0 = _function("k0", None, (1, 5))
-k0e = _function("k0e", None, (1, 5))
-k1 = _function("k1", None, (1, 5))
-k1e = _function("k1e", None, (1, 5))
-j0 = _function("j0", None, (1, 4))
-j1 = _function("j1", None, (1, 4))
-y0 = _function("y0", None, (1, 4))
-y1 = _function("y1", None, (1, 4))
-airy_ai = _function("airy_ai", None, (1, 6))
+i0: Callable = _function("i0", lambda x, y: i1(x), (1, 5))
+i0e: Callable = _function("i0e", lambda x, y: i1e(x) - sign(x) * y, (1, 5))
+i1: Callable = _function("i1", lambda x, y: select(x.eq(0), as_expr(0.5, x.dtype), i0(x) - y / x), (1, 5))
+i1e: Callable = _function(
+    "i1e", lambda x, y: select(x.eq(0), as_expr(0.5, x.dtype), i0e(x) - y * (sign(x) + 1 / x)), (1, 5)
+)
+k0: Callable = _function("k0", None, (1, 5))
+k0e: Callable = _function("k0e", None, (1, 5))
+k1: Callable = _function("k1", None, (1, 5))
+k1e: Callable = _function("k1e", None, (1, 5))
+j0: Callable = _function("j0", None, (1, 4))
+j1: Callable = _function("j1", None, (1, 4))
+y0: Callable = _function("y0", None, (1, 4))
+y1: Callable = _function("y1", None, (1, 4))
+airy_ai: Callable = _function("airy_ai", None, (1, 6))
 
 
 def xlog1py(a: Expr, b: Expr) -> Expr:
