@@ -280,9 +280,9 @@ def _fraction(x: Expr, a: Expr, active: Expr) -> Expr:
 
 def _ends(a: Expr, x: Expr, y: Expr, none: float, all_: float) -> Expr:
     """The values at 0 and infinity, and NaN outside."""
-    nan, none, all_ = (as_expr(v, "f64") for v in (NAN, none, all_))
-    y = select(x.eq(0), none, select(x.eq(INF), all_, y))
-    y = select(a.eq(INF), select(x.eq(INF), nan, none), select(a.eq(0), select(x > 0, all_, nan), y))
+    nan, least, most = (as_expr(v, "f64") for v in (NAN, none, all_))
+    y = select(x.eq(0), least, select(x.eq(INF), most, y))
+    y = select(a.eq(INF), select(x.eq(INF), nan, least), select(a.eq(0), select(x > 0, most, nan), y))
     return select((a >= 0) & (x >= 0), y, nan)
 
 
