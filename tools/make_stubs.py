@@ -364,7 +364,10 @@ def package_stub() -> str:
     lines += [
         f"def {name}({_of_function(fn, False, False)}) -> Any: ..."
         for name, fn in sorted(vars(taeda).items())
-        if inspect.isfunction(fn) and fn.__module__ == "taeda" and name[0] != "_"
+        if inspect.isfunction(fn)
+        and fn.__module__ == "taeda"
+        and name[0] != "_"
+        and name.rstrip("_") not in table_names
     ]
     lines += [f"{n}: Any" for n in sorted(vars(taeda)["_LAZY"])]
     return "\n".join([*lines, *functions]) + "\n"
