@@ -151,6 +151,8 @@ def _of_function(fn, method: bool, out: bool) -> str:
 
 def _signature(op, method: bool) -> str:
     fn = op.front or (op.fn if op.kind == "composite" else None)
+    if op.front and op.front.__code__.co_argcount + op.front.__code__.co_kwonlyargcount <= len(op.parameters()):
+        fn = None  # other names of the same parameters, whose types the schema tells
     return _of_function(fn, method, bool(op.out) and not method) if fn is not None else _of_schema(op, method)
 
 
